@@ -1,0 +1,1 @@
+"""Real ZooKeeper servers, faults and simulation for tests."""

@@ -1,0 +1,1 @@
+"""The ZooKeeper protocol without I/O: every message, both roles, on plain bytes."""
