@@ -76,7 +76,7 @@ def ci(session: nox.Session) -> None:
 @nox.session(python=PYTHONS)
 @nox.parametrize("package", [*NAMES, "workspace"], ids=[*NAMES, "workspace"])
 def tests(session: nox.Session, package: str) -> None:
-    """One package's tests on one interpreter: all on the one running nox, all but slow and cluster tests on the others."""
+    """One package on one interpreter: everything on the one running nox, all but slow and cluster tests on others."""
     whole = str(session.python) == interpreters.running_version()
     if package == "workspace":
         test_workspace(session, whole=whole)

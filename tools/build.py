@@ -1,7 +1,7 @@
 """Build one package: sdist, wheel from the sdist, and the proof that the tree gives the same wheel.
 
 Rule: what is published is the wheel built from the sdist, so nothing can be missing from the sdist.
-Both builds use SOURCE_DATE_EPOCH (the time of the last commit, unless the caller has set it), so they are equal byte for byte.
+Both builds use one SOURCE_DATE_EPOCH (the last commit's time, unless the caller has set it): equal byte for byte.
 """
 
 from __future__ import annotations

@@ -62,10 +62,11 @@ def undocumented_problems(package: Package, root: Path, base: str | None = None)
         fragments -= set(_git(root, "ls-tree", "-r", "--name-only", since, "--", str(own / "changelog.d")).splitlines())
     if fragments:
         return []
-    return [
+    message = (
         f"{package.name}: {len(changed)} source file(s) changed since {since[:12]}, such as {changed[0]}, "
         f"but changelog.d has no new fragment"
-    ]
+    )
+    return [message]
 
 
 def check(root: Path = ROOT, base: str | None = None) -> list[str]:

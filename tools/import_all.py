@@ -1,7 +1,7 @@
 """Import every module of an installed package and say where it came from.
 
-Rule: standard library only, and run by itself as `python -I -W error import_all.py <module> [<module>=<needs>...]`, before any
-test tool is installed, so that an undeclared dependency has nowhere to hide.
+Rule: standard library only, and run by itself as `python -I -W error import_all.py <module> [<module>=<needs>...]`,
+before any test tool is installed, so that an undeclared dependency has nowhere to hide.
 
 `zk_testing.plugin=pytest` says that a module needs an extra: it must import where the extra is installed, and
 must fail by naming exactly that extra where it is not.

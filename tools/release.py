@@ -63,7 +63,7 @@ def release(
 ) -> list[Step]:
     """Release the packages named by `arguments`: pairs of a name and a version or one of major, minor, patch.
 
-    raise_floors: also raise the requirement of packages that are not being released now and would exclude the new version.
+    raise_floors: also raise the requirement of packages that are not being released and would exclude the new version.
     for_real: bring commits, tags and `dist/` back into `root`; otherwise only show what would change.
     checks: called with the clone and the released names after the commits; raises to refuse.
     Raises ReleaseError; `root` is then as it was before.
@@ -220,7 +220,9 @@ def _commit_release(clone: Path, step: Step, floors: dict[str, dict[str, str]], 
     _run(package.folder, sys.executable, "-m", "hatchling", "version", step.version)
     _run(package.folder, sys.executable, "-m", "towncrier", "build", "--yes", "--version", step.version)
     if package.version != step.version:
-        message = f"{package.name}: wrote version {step.version}, but {package.version_file.name} says {package.version}"
+        message = (
+            f"{package.name}: wrote version {step.version}, but {package.version_file.name} says {package.version}"
+        )
         raise ReleaseError(message)
     _git(clone, "add", "--all")
     _git(clone, "commit", "--quiet", "--message", step.title)

@@ -7,7 +7,7 @@ The last line has the form of pytest's own summary.
 from __future__ import annotations
 
 import sys
-import xml.etree.ElementTree as ElementTree
+import xml.etree.ElementTree as ET
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,8 +48,8 @@ def read(path: Path) -> Counts:
     """The counts of one run; one error when the file is missing or broken, as after a crash of pytest itself."""
     counts = Counts()
     try:
-        suites = list(ElementTree.parse(path).iter("testsuite"))
-    except (OSError, ElementTree.ParseError):
+        suites = list(ET.parse(path).iter("testsuite"))
+    except (OSError, ET.ParseError):
         return Counts(errors=1)
     for suite in suites:
         failed, errors, skipped = (int(suite.get(name, "0")) for name in ("failures", "errors", "skipped"))

@@ -1,7 +1,7 @@
 """Prove that a copy of `zk_recipes` works under another name.
 
-Rule: standard library only; run as `python vendored.py <folder>`, where the folder holds `toyapp/_vendor/zk_recipes` and `tests/`, in
-an environment that has `zk_client` and not `zk_recipes`.
+Rule: standard library only; run as `python vendored.py <folder>`, where the folder holds `toyapp/_vendor/zk_recipes`
+and `tests/`, in an environment that has `zk_client` and not `zk_recipes`.
 
 Imports the copy, checks that its lock is the copy's own and that it stands on the installed client, and rewrites the
 imports of the tests so that they test the copy.
