@@ -25,7 +25,7 @@ from .exchange import describe
 from .fast import frame
 from .framing import PartialFrame
 from .opcodes import AUTH_XID, MAX_XID, NOTIFICATION_XID, PING_XID
-from .replies import WatcherEvent
+from .primitives import decode_reply_text
 from .session import ConnectRequest, ConnectResponse, ReplyHeader
 
 TYPE_CHECKING = False
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 _unpack_head = Struct(">iiqi").unpack_from  # length, xid, zxid, err
 _unpack_length = Struct(">i").unpack_from
+_unpack_event = Struct(">iii").unpack_from  # type, state, length of the path
 _pack_head = Struct(">ii").pack  # length, xid
 _HEADER = 16  # bytes of a reply's header
 _SASL = b"\0\0\0\x66"
@@ -192,7 +193,7 @@ class ClientConnection:
                     exchange.error = err
                 else:
                     try:
-                        exchange.result = exchange.decode(buf, body, end)
+                        exchange.reply = exchange.decode(buf, body, end)
                     except Exception as error:
                         in_flight.appendleft(exchange)
                         raise _undecodable(exchange, error) from error
@@ -200,7 +201,7 @@ class ClientConnection:
                     self.last_zxid = last_zxid = zxid
                 add(exchange)
             else:
-                add(self._receive_special(buf, body, end, ReplyHeader(xid, zxid, err)))
+                add(self._receive_special(buf, body, end, xid, zxid, err))
             pos = end
             body = pos + 20
         if pos + 4 <= size:
@@ -220,29 +221,28 @@ class ClientConnection:
             f"({describe(in_flight[0].payload)})"
         )
 
-    def _receive_special(self, buf: bytes, pos: int, end: int, header: ReplyHeader) -> Event:
+    def _receive_special(self, buf: bytes, pos: int, end: int, xid: int, zxid: int, err: int) -> Event:
         """Read the frames that answer no ordinary request."""
-        if header.xid == NOTIFICATION_XID:
-            event = WatcherEvent.decode(buf, pos, end)
-            return Notification(event.type, event.state, event.path or "", header.zxid)
-        if header.xid == PING_XID and self._pings:
-            if pos != end and not header.err:
+        if xid == NOTIFICATION_XID:
+            return _notification(buf, pos, end, zxid)
+        if xid == PING_XID and self._pings:
+            if pos != end and not err:
                 raise RemoteProtocolError(f"the answer to a ping has {end - pos} trailing bytes")
             self._pings -= 1
-            return PingAnswered(header.zxid, header.err)
-        if header.xid == AUTH_XID and self.auth_in_flight:
+            return PingAnswered(zxid, err)
+        if xid == AUTH_XID and self.auth_in_flight:
             exchange = self.auth_in_flight.popleft()
-            exchange.zxid = header.zxid
-            if header.err:
-                exchange.error = header.err
+            exchange.zxid = zxid
+            if err:
+                exchange.error = err
                 return exchange
             try:
-                exchange.result = exchange.decode(buf, pos, end)
+                exchange.reply = exchange.decode(buf, pos, end)
             except Exception as error:
                 self.auth_in_flight.appendleft(exchange)
                 raise _undecodable(exchange, error) from error
             return exchange
-        raise RemoteProtocolError(f"reply for xid {header.xid}, but no such request is in flight")
+        raise RemoteProtocolError(f"reply for xid {xid}, but no such request is in flight")
 
     def _receive_first(self, buf: bytes, events: list[Event]) -> int:
         """Read the answer to connect(), if it is whole; return the position behind it."""
@@ -252,7 +252,7 @@ class ClientConnection:
             raise RemoteProtocolError(f"{len(buf)} bytes on a connection that is {self.state.value}")
         if len(buf) < 4:
             return 0
-        length = _unpack_length(buf, 0)[0]
+        length: int = _unpack_length(buf, 0)[0]
         self._partial.judge(length)
         end = 4 + length
         if end > len(buf):
@@ -285,6 +285,20 @@ class ClientConnection:
         if end < len(buf):
             raise RemoteProtocolError(f"{len(buf) - end} bytes behind the refusal of the session")
         return end
+
+
+def _notification(buf: bytes, pos: int, end: int, zxid: int) -> Notification:
+    """Read a WatcherEvent, in one go when it is what servers send."""
+    size = end - pos - 12
+    if size >= 0:
+        kind, state, length = _unpack_event(buf, pos)
+        if length == size:
+            return Notification(kind, state, decode_reply_text(buf[pos + 12 : end]), zxid)
+        if length == -1 and size == 0:
+            return Notification(kind, state, "", zxid)
+    raise RemoteProtocolError(
+        f"a watch event of {end - pos} bytes at offset {pos} that is truncated or has trailing bytes"
+    )
 
 
 def _undecodable(exchange: Exchange[object], error: Exception) -> RemoteProtocolError:

@@ -1,6 +1,6 @@
 """One request on its way to its reply.
 
-Rule: a connection sets xid, zxid, error and result, and nothing else; a subclass may add what it likes.
+Rule: a connection sets xid, zxid, error and reply, and nothing else; a subclass may add what it likes.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ class Exchange(Generic[R_co]):
     """One request on its way to its reply.
 
     payload: opcode and record.   decode: reads the bytes behind the header of a reply without error.
-    Once answered: zxid and error (0 is none) from the reply's header; result, where there was no error.
+    Once answered: zxid and error (0 is none) from the reply's header; reply, where there was no error.
     xid is 0 until the request is sent.
     """
 
-    __slots__ = ("decode", "error", "payload", "result", "xid", "zxid")
+    __slots__ = ("decode", "error", "payload", "reply", "xid", "zxid")
 
     def __init__(self, payload: bytes, decode: Callable[[bytes, int, int], R_co]) -> None:
         self.payload = payload
@@ -40,7 +40,7 @@ class Exchange(Generic[R_co]):
         self.xid = 0
         self.zxid = 0
         self.error = 0
-        self.result: R_co | None = None
+        self.reply: R_co | None = None
 
     @staticmethod
     def of(request: Request[T]) -> Exchange[T]:
