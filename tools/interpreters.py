@@ -60,4 +60,4 @@ def _says(executable: Path) -> str | None:
         answer = subprocess.run([executable, "-c", ask], capture_output=True, text=True, timeout=30, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return answer.stdout.strip() if answer.returncode == 0 else None
+    return answer.stdout.strip()

@@ -65,6 +65,15 @@ def test_a_module_that_needs_an_extra_must_name_it_where_it_is_missing(environme
     assert run(environment, "extras", "extras.plugin=missing_extra").stdout.split() == ["extras"]
 
 
+def test_a_module_that_needs_an_extra_may_not_miss_anything_else(environment: Path) -> None:
+    install(environment, "another", {"__init__.py": "", "plugin.py": "import another_missing"})
+
+    outcome = run(environment, "another", "another.plugin=missing_extra")
+
+    assert outcome.returncode != 0
+    assert "No module named 'another_missing'" in outcome.stderr
+
+
 def test_a_module_listed_as_needing_an_extra_that_imports_without_it_fails(environment: Path) -> None:
     install(environment, "independent", {"__init__.py": "", "plugin.py": ""})
 
