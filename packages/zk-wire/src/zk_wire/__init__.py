@@ -1,12 +1,13 @@
 """The ZooKeeper protocol without I/O: every message, both roles, on plain bytes.
 
-Rule: importing this loads no module that does I/O, and is cheap; the server's side and the
-four-letter words are loaded when first used.
+Rule: importing this loads no module that does I/O, and is cheap; what not every program needs is
+loaded when it is first asked for.
 
     ClientConnection, ServerConnection     one conversation: bytes in, events out
     Request, Response, ...Request          every message as a typed value
-    fast                                   the same for callers who count nanoseconds
-    errors                                 one class per error code, and two for broken rules
+    get_data_payload, decode_get_data ...  the same for callers who count nanoseconds
+    ServerError, ProtocolError             one class per error code, and two for broken rules
+    parse_srvr, encode_command ...         four-letter words
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ from .acl import (
     OPEN_ACL_UNSAFE,
     READ_ACL_UNSAFE,
     Id,
-    Permission,
     make_acl,
     make_digest_acl,
     make_digest_acl_credential,
@@ -33,7 +33,6 @@ from .errors import (
     ConnectionLostError,
     DataInconsistencyError,
     EphemeralOnLocalSessionError,
-    ErrorCode,
     InvalidACLError,
     InvalidCallbackError,
     InvalidPathError,
@@ -71,20 +70,7 @@ from .errors import (
     ZooKeeperError,
     error_for_code,
 )
-from .events import (
-    AdminCommand,
-    ConnectReceived,
-    ConnectRejected,
-    Connected,
-    Event,
-    MalformedRequest,
-    Notification,
-    PingAnswered,
-    RequestReceived,
-    ServerEvent,
-    SessionGone,
-    UnknownRequest,
-)
+from .events import ConnectRejected, Connected, Event, Notification, PingAnswered, SessionGone
 from .exchange import Exchange
 from .fast import (
     OPEN_ACL_BYTES,
@@ -107,90 +93,20 @@ from .fast import (
     set_data_payload,
 )
 from .framing import FrameBuffer
-from .messages import (
-    AddWatchRequest,
-    AuthPacket,
-    CheckVersionRequest,
-    CheckWatchesRequest,
-    CloseSessionRequest,
-    Create2Request,
-    CreateContainerRequest,
-    CreateRequest,
-    CreateTTLRequest,
-    DeleteContainerRequest,
-    DeleteRequest,
-    ExistsRequest,
-    GetACLRequest,
-    GetAllChildrenNumberRequest,
-    GetChildren2Request,
-    GetChildrenRequest,
-    GetDataRequest,
-    GetEphemeralsRequest,
-    PingRequest,
-    ReconfigRequest,
-    RemoveWatchesRequest,
-    SaslRequest,
-    SetACLRequest,
-    SetDataRequest,
-    SetWatches,
-    SetWatches2,
-    SyncRequest,
-    WhoAmIRequest,
-)
-from .multi import (
-    CheckResult,
-    CreateResult,
-    DeleteResult,
-    ErrorResult,
-    GetChildrenResult,
-    GetDataResult,
-    MultiReadRequest,
-    MultiReadResponse,
-    MultiRequest,
-    MultiResponse,
-    Op,
-    OpResult,
-    ReadOp,
-    SetDataResult,
-)
 from .opcodes import (
     AUTH_XID,
     MAX_XID,
     NOTIFICATION_XID,
     PING_XID,
     SET_WATCHES_XID,
-    AddWatchMode,
     CreateMode,
     EventType,
     KeeperState,
     OpCode,
-    WatcherType,
-    Xid,
 )
 from .paths import add_chroot, check_path, is_below, join_path, parent_path, split_path, strip_chroot
 from .primitives import encode_ustring
 from .record import Record, Request, Response
-from .registry import REQUEST_TYPES
-from .replies import (
-    ClientInfo,
-    Create2Response,
-    CreateResponse,
-    EmptyResponse,
-    ErrorResponse,
-    ExistsResponse,
-    GetACLResponse,
-    GetAllChildrenNumberResponse,
-    GetChildren2Response,
-    GetChildrenResponse,
-    GetDataResponse,
-    GetEphemeralsResponse,
-    SaslResponse,
-    SetACLResponse,
-    SetDataResponse,
-    SyncResponse,
-    WatcherEvent,
-    WhoAmIResponse,
-)
 from .session import ConnectRequest, ConnectResponse, MultiHeader, ReplyHeader, RequestHeader
 from .stat import STAT, STAT_SIZE, Stat
 
@@ -213,31 +129,196 @@ if TYPE_CHECKING:
         parse_stat,
         parse_text,
     )
+    from .codes import AddWatchMode, ErrorCode, Permission, WatcherType, Xid
+    from .messages import (
+        AddWatchRequest,
+        AuthPacket,
+        CheckVersionRequest,
+        CheckWatchesRequest,
+        CloseSessionRequest,
+        Create2Request,
+        CreateContainerRequest,
+        CreateRequest,
+        CreateTTLRequest,
+        DeleteContainerRequest,
+        DeleteRequest,
+        ExistsRequest,
+        GetACLRequest,
+        GetAllChildrenNumberRequest,
+        GetChildren2Request,
+        GetChildrenRequest,
+        GetDataRequest,
+        GetEphemeralsRequest,
+        PingRequest,
+        ReconfigRequest,
+        RemoveWatchesRequest,
+        SaslRequest,
+        SetACLRequest,
+        SetDataRequest,
+        SetWatches,
+        SetWatches2,
+        SyncRequest,
+        WhoAmIRequest,
+    )
+    from .multi import (
+        CheckResult,
+        CreateResult,
+        DeleteResult,
+        ErrorResult,
+        GetChildrenResult,
+        GetDataResult,
+        MultiReadRequest,
+        MultiReadResponse,
+        MultiRequest,
+        MultiResponse,
+        Op,
+        OpResult,
+        ReadOp,
+        SetDataResult,
+    )
+    from .registry import REQUEST_TYPES
+    from .replies import (
+        ClientInfo,
+        Create2Response,
+        CreateResponse,
+        EmptyResponse,
+        ErrorResponse,
+        ExistsResponse,
+        GetACLResponse,
+        GetAllChildrenNumberResponse,
+        GetChildren2Response,
+        GetChildrenResponse,
+        GetDataResponse,
+        GetEphemeralsResponse,
+        SaslResponse,
+        SetACLResponse,
+        SetDataResponse,
+        SyncResponse,
+        WatcherEvent,
+        WhoAmIResponse,
+    )
     from .server import ServerConnection
+    from .server_events import (
+        AdminCommand,
+        ConnectReceived,
+        MalformedRequest,
+        RequestReceived,
+        ServerEvent,
+        UnknownRequest,
+    )
 
 _LATER = {
-    "ADMIN_WORDS": "admin",
-    "AdminCommandRefusedError": "admin",
-    "ConnectedClient": "admin",
-    "Latency": "admin",
-    "ProposalSizes": "admin",
-    "ServerNotServingError": "admin",
-    "ServerStatus": "admin",
-    "encode_command": "admin",
-    "parse_conf": "admin",
-    "parse_cons": "admin",
-    "parse_isro": "admin",
-    "parse_mntr": "admin",
-    "parse_srvr": "admin",
-    "parse_stat": "admin",
-    "parse_text": "admin",
-    "ServerConnection": "server",
+    "admin": (
+        "ADMIN_WORDS",
+        "AdminCommandRefusedError",
+        "ConnectedClient",
+        "Latency",
+        "ProposalSizes",
+        "ServerNotServingError",
+        "ServerStatus",
+        "encode_command",
+        "parse_conf",
+        "parse_cons",
+        "parse_isro",
+        "parse_mntr",
+        "parse_srvr",
+        "parse_stat",
+        "parse_text",
+    ),
+    "codes": (
+        "AddWatchMode",
+        "ErrorCode",
+        "Permission",
+        "WatcherType",
+        "Xid",
+    ),
+    "messages": (
+        "AddWatchRequest",
+        "AuthPacket",
+        "CheckVersionRequest",
+        "CheckWatchesRequest",
+        "CloseSessionRequest",
+        "Create2Request",
+        "CreateContainerRequest",
+        "CreateRequest",
+        "CreateTTLRequest",
+        "DeleteContainerRequest",
+        "DeleteRequest",
+        "ExistsRequest",
+        "GetACLRequest",
+        "GetAllChildrenNumberRequest",
+        "GetChildren2Request",
+        "GetChildrenRequest",
+        "GetDataRequest",
+        "GetEphemeralsRequest",
+        "PingRequest",
+        "ReconfigRequest",
+        "RemoveWatchesRequest",
+        "SaslRequest",
+        "SetACLRequest",
+        "SetDataRequest",
+        "SetWatches",
+        "SetWatches2",
+        "SyncRequest",
+        "WhoAmIRequest",
+    ),
+    "multi": (
+        "CheckResult",
+        "CreateResult",
+        "DeleteResult",
+        "ErrorResult",
+        "GetChildrenResult",
+        "GetDataResult",
+        "MultiReadRequest",
+        "MultiReadResponse",
+        "MultiRequest",
+        "MultiResponse",
+        "Op",
+        "OpResult",
+        "ReadOp",
+        "SetDataResult",
+    ),
+    "registry": (
+        "REQUEST_TYPES",
+    ),
+    "replies": (
+        "ClientInfo",
+        "Create2Response",
+        "CreateResponse",
+        "EmptyResponse",
+        "ErrorResponse",
+        "ExistsResponse",
+        "GetACLResponse",
+        "GetAllChildrenNumberResponse",
+        "GetChildren2Response",
+        "GetChildrenResponse",
+        "GetDataResponse",
+        "GetEphemeralsResponse",
+        "SaslResponse",
+        "SetACLResponse",
+        "SetDataResponse",
+        "SyncResponse",
+        "WatcherEvent",
+        "WhoAmIResponse",
+    ),
+    "server": (
+        "ServerConnection",
+    ),
+    "server_events": (
+        "AdminCommand",
+        "ConnectReceived",
+        "MalformedRequest",
+        "RequestReceived",
+        "ServerEvent",
+        "UnknownRequest",
+    ),
 }
+_ROOM_OF = {name: room for room, names in _LATER.items() for name in names}
 
 
 def __getattr__(name: str) -> object:
     """Load what is not needed by every program when it is first asked for."""
-    room = _LATER.get(name)
+    room = _ROOM_OF.get(name)
     if room is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module

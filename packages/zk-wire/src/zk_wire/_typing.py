@@ -23,7 +23,11 @@ class Generic:
     """A base whose subclasses can be subscripted; the arguments are kept in `__orig_bases__`."""
 
     __slots__ = ()
-    __class_getitem__ = classmethod(GenericAlias)
+
+    @classmethod
+    def __class_getitem__(cls, arguments: object) -> GenericAlias:
+        """The class with its arguments, as `list[int]` is."""
+        return GenericAlias(cls, arguments)
 
 
 def TypeVar(name: str, **_options: object) -> str:  # noqa: N802
@@ -49,7 +53,7 @@ class _NamedTupleType(type):
             return super().__new__(mcls, name, bases, namespace)
         annotations: dict[str, str] = namespace["__annotations__"]
         defaults = [namespace[field] for field in annotations if field in namespace]
-        make: Callable[..., Any] = namedtuple
+        make: Callable[..., Any] = namedtuple  # noqa: PYI024
         made = make(name, tuple(annotations), defaults=defaults, module=namespace["__module__"])
         for key, value in namespace.items():
             if key not in annotations and key not in ("__module__", "__qualname__"):

@@ -1,4 +1,4 @@
-"""Who may do what with a node: permissions, identities, access control lists.
+"""Who may do what with a node: entries, identities, access control lists.
 
 Rule: values only; nothing here knows a connection.  The hash of a password never shows in a repr.
 
@@ -7,24 +7,11 @@ Source: ZooDefs.Ids, DigestAuthenticationProvider.java.
 
 from __future__ import annotations
 
-from enum import IntFlag
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NamedTuple
 else:
     from ._typing import NamedTuple
-
-
-class Permission(IntFlag):
-    """The bits of `ACL.perms`; servers keep other bits and ignore them."""
-
-    READ = 1
-    WRITE = 2
-    CREATE = 4
-    DELETE = 8
-    ADMIN = 16
-    ALL = 31
 
 
 class Id(NamedTuple):
@@ -100,6 +87,4 @@ def make_digest_acl(
 ) -> ACL:
     """Return an ACL entry for a user known by name and password; the password itself is not kept."""
     credential = make_digest_acl_credential(user, password)
-    return make_acl(
-        "digest", credential, read=read, write=write, create=create, delete=delete, admin=admin, all=all
-    )
+    return make_acl("digest", credential, read=read, write=write, create=create, delete=delete, admin=admin, all=all)

@@ -296,9 +296,7 @@ def _notification(buf: bytes, pos: int, end: int, zxid: int) -> Notification:
             return Notification(kind, state, decode_reply_text(buf[pos + 12 : end]), zxid)
         if length == -1 and size == 0:
             return Notification(kind, state, "", zxid)
-    raise RemoteProtocolError(
-        f"a watch event of {end - pos} bytes at offset {pos} that is truncated or has trailing bytes"
-    )
+    raise RemoteProtocolError(f"a watch event of {end - pos} bytes: truncated, or with trailing bytes")
 
 
 def _undecodable(exchange: Exchange[object], error: Exception) -> RemoteProtocolError:

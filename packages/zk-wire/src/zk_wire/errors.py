@@ -15,7 +15,7 @@ Rule: an error keeps what it knows as attributes; its sentence names the thing a
 
 from __future__ import annotations
 
-from enum import Enum, IntEnum
+from enum import Enum
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,48 +28,6 @@ class Outcome(Enum):
     APPLIED = "applied"
     NOT_APPLIED = "not applied"
     UNKNOWN = "unknown"
-
-
-class ErrorCode(IntEnum):
-    """The error codes of the protocol; a server may send others."""
-
-    OK = 0
-    ROLLED_BACK = 0
-    SYSTEM_ERROR = -1
-    RUNTIME_INCONSISTENCY = -2
-    DATA_INCONSISTENCY = -3
-    CONNECTION_LOST = -4
-    MARSHALLING_ERROR = -5
-    UNIMPLEMENTED = -6
-    OPERATION_TIMEOUT = -7
-    BAD_ARGUMENTS = -8
-    INVALID_STATE = -9
-    UNKNOWN_SESSION = -12
-    NEW_CONFIG_NO_QUORUM = -13
-    RECONFIG_IN_PROGRESS = -14
-    SSL_CONNECTION_ERROR = -15
-    API_ERROR = -100
-    NO_NODE = -101
-    NO_AUTH = -102
-    BAD_VERSION = -103
-    NO_CHILDREN_FOR_EPHEMERALS = -108
-    NODE_EXISTS = -110
-    NOT_EMPTY = -111
-    SESSION_EXPIRED = -112
-    INVALID_CALLBACK = -113
-    INVALID_ACL = -114
-    AUTH_FAILED = -115
-    CLOSING = -116
-    NOTHING = -117
-    SESSION_MOVED = -118
-    NOT_READ_ONLY = -119
-    EPHEMERAL_ON_LOCAL_SESSION = -120
-    NO_WATCHER = -121
-    REQUEST_TIMEOUT = -122
-    RECONFIG_DISABLED = -123
-    SESSION_CLOSED_REQUIRE_AUTH = -124
-    QUOTA_EXCEEDED = -125
-    THROTTLED_OP = -127
 
 
 class ZooKeeperError(Exception):

@@ -1,4 +1,4 @@
-"""What a connection makes of the bytes it was given.
+"""What a client's connection makes of the bytes it was given.
 
 Rule: facts from the wire, nothing decided.  A completed request is the Exchange itself.
 """
@@ -10,12 +10,8 @@ from .exchange import Exchange
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NamedTuple, TypeAlias
-
-    from .session import ConnectRequest
 else:
     from ._typing import NamedTuple
-
-# What a client sees
 
 
 class Connected(NamedTuple):
@@ -68,43 +64,4 @@ class PingAnswered(NamedTuple):
     error: int = 0
 
 
-# What a server sees
-
-
-class ConnectReceived(NamedTuple):
-    """The first frame of a client."""
-
-    request: ConnectRequest
-
-
-class RequestReceived(NamedTuple):
-    """A request that could be decoded."""
-
-    xid: int
-    opcode: int
-    request: object
-
-
-class MalformedRequest(NamedTuple):
-    """A request of a known kind that cannot be decoded: answer -5; to AUTH and SASL, close."""
-
-    xid: int
-    opcode: int
-    reason: str
-
-
-class UnknownRequest(NamedTuple):
-    """A request of an unknown kind: answer -6 with zxid -1, and close.  No event follows it."""
-
-    xid: int
-    opcode: int
-
-
-class AdminCommand(NamedTuple):
-    """A four-letter word in place of a session: answer in plain text, and close.  No event follows it."""
-
-    word: str
-
-
 Event: TypeAlias = Exchange[object] | Connected | SessionGone | ConnectRejected | Notification | PingAnswered
-ServerEvent: TypeAlias = ConnectReceived | RequestReceived | MalformedRequest | UnknownRequest | AdminCommand

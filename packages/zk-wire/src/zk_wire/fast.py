@@ -11,8 +11,7 @@ readers in primitives.py.  Names of children are cut out of one decoded string.
 
 from __future__ import annotations
 
-from functools import partial
-from struct import Struct, error as StructError
+import struct
 
 from .acl import OPEN_ACL_UNSAFE
 from .errors import LocalProtocolError, RemoteProtocolError
@@ -36,11 +35,11 @@ if TYPE_CHECKING:
 
     from .acl import ACL
 
-_pack_frame_head = Struct(">ii").pack  # length, xid
-_pack_path_head = Struct(">iiii").pack  # length, xid, opcode, length of the path
+_pack_frame_head = struct.Struct(">ii").pack  # length, xid
+_pack_path_head = struct.Struct(">iiii").pack  # length, xid, opcode, length of the path
 _unpack_stat = STAT.unpack_from
-# The same as Stat._make without its check of the length, which the struct has made.
-_make_stat: Callable[[tuple[int, ...]], Stat] = partial(tuple.__new__, Stat)  # type: ignore[arg-type]  # pyright: ignore
+# The same as Stat._make, without its check of the length, which the struct has made.
+_new_tuple: Callable[[type[Stat], tuple[int, ...]], Stat] = tuple.__new__  # pyright: ignore
 
 _FALSE = b"\0"
 _TRUE = b"\1"
@@ -56,7 +55,7 @@ def frame(xid: int, payload: bytes) -> bytes:
     """Return a whole frame: length, xid, and a payload (opcode and record)."""
     try:
         return _pack_frame_head(len(payload) + 4, xid) + payload
-    except StructError:
+    except struct.error:
         raise LocalProtocolError(f"xid {xid!r} is not a signed 32-bit integer, or the frame too long") from None
 
 
@@ -68,7 +67,7 @@ def encode_get_data(xid: int, path: str, watch: bool) -> bytes:
         return _pack_path_head(size + 13, xid, 4, size) + raw + (_TRUE if watch else _FALSE)
     except (UnicodeEncodeError, AttributeError):
         return frame(xid, get_data_payload(encode_ustring(path), watch))
-    except StructError:
+    except struct.error:
         raise LocalProtocolError(f"xid {xid!r} is not a signed 32-bit integer") from None
 
 
@@ -110,7 +109,7 @@ def create_payload(opcode: int, ustring: bytes, data: bytes | None, acl_bytes: b
     return b"".join((write_int(opcode), ustring, _sized(data), acl_bytes, write_int(flags)))
 
 
-def _sized(data: bytes | None) -> bytes:
+def _sized(data: object) -> bytes:
     if data is None:
         return _NULL
     if not isinstance(data, bytes):
@@ -129,7 +128,7 @@ OPEN_ACL_BYTES = encode_acl(OPEN_ACL_UNSAFE)
 # Replies
 
 
-def decode_nothing(buf: bytes, pos: int, end: int) -> None:
+def decode_nothing(_buf: bytes, pos: int, end: int) -> None:
     """Read a reply without a record."""
     if pos != end:
         raise _trailing(pos, end)
@@ -140,7 +139,7 @@ def decode_get_data(buf: bytes, pos: int, end: int) -> tuple[bytes | None, Stat]
     size = end - pos - 72  # what is left for the data between its length and the Stat
     if size >= 0 and unpack_int(buf, pos)[0] == size:
         stop = end - 68
-        return buf[pos + 4 : stop], _make_stat(_unpack_stat(buf, stop))
+        return buf[pos + 4 : stop], _new_tuple(Stat, _unpack_stat(buf, stop))
     data, pos = read_nullable_buffer(buf, pos, end)
     stat, pos = read_stat(buf, pos, end)
     if pos != end:
@@ -151,7 +150,7 @@ def decode_get_data(buf: bytes, pos: int, end: int) -> tuple[bytes | None, Stat]
 def decode_stat(buf: bytes, pos: int, end: int) -> Stat:
     """Read a reply that is a Stat alone."""
     if end - pos == STAT_SIZE:
-        return _make_stat(_unpack_stat(buf, pos))
+        return _new_tuple(Stat, _unpack_stat(buf, pos))
     if end - pos < STAT_SIZE:
         raise truncated(STAT_SIZE, pos, end)
     raise _trailing(pos + STAT_SIZE, end)
@@ -190,10 +189,10 @@ def decode_children(buf: bytes, pos: int, end: int) -> list[str]:
     if count >= 8:
         raw = buf[pos:end]
         if raw.isascii():
-            names = _cut_equal(raw, count) or _cut_short(raw, count)
-            if names is not None:
-                return names
-    names = []
+            cut = _cut_equal(raw, count) or _cut_short(raw, count)
+            if cut is not None:
+                return cut
+    names: list[str] = []
     for _ in range(count):
         name, pos = read_reply_ustring(buf, pos, end)
         names.append(name)
@@ -239,7 +238,7 @@ def decode_children2(buf: bytes, pos: int, end: int) -> tuple[list[str], Stat]:
     stop = end - STAT_SIZE
     if stop < pos:
         raise truncated(STAT_SIZE + 4, pos, end)
-    return decode_children(buf, pos, stop), _make_stat(_unpack_stat(buf, stop))
+    return decode_children(buf, pos, stop), _new_tuple(Stat, _unpack_stat(buf, stop))
 
 
 def _trailing(pos: int, end: int) -> RemoteProtocolError:

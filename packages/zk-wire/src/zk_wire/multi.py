@@ -26,7 +26,7 @@ from .messages import (
 from .opcodes import OpCode
 from .primitives import Buffer, Int, UString
 from .record import Record, Request, Response
-from .replies import Create2Response, CreateResponse, ErrorResponse, GetChildrenResponse, GetDataResponse, SetDataResponse
+from .replies import Create2Response, CreateResponse
 from .session import MultiHeader
 from .stat import Stat
 
@@ -112,7 +112,9 @@ def _encode_result(result: OpResult) -> bytes:
     return MultiHeader(kind, False, err).encode() + result.encode()
 
 
-_RESULTS: dict[int, type[DeleteResult | SetDataResult | CheckResult | ErrorResult | GetDataResult | GetChildrenResult]] = {
+_RESULTS: dict[
+    int, type[DeleteResult | SetDataResult | CheckResult | ErrorResult | GetDataResult | GetChildrenResult]
+] = {
     OpCode.DELETE: DeleteResult,
     OpCode.SET_DATA: SetDataResult,
     OpCode.CHECK: CheckResult,
@@ -191,7 +193,9 @@ _OPS: dict[int, type[Op]] = {
 _READ_OPS: dict[int, type[ReadOp]] = {4: GetDataRequest, 8: GetChildrenRequest}
 
 
-def _encode_ops(name: str, ops: Sequence[Request[object]], allowed: dict[int, type[Op]] | dict[int, type[ReadOp]]) -> bytes:
+def _encode_ops(
+    name: str, ops: Sequence[Request[object]], allowed: dict[int, type[Op]] | dict[int, type[ReadOp]]
+) -> bytes:
     parts: list[bytes] = []
     for index, operation in enumerate(ops):
         if allowed.get(operation.opcode) is not type(operation):

@@ -1,8 +1,9 @@
-"""The numbers of the protocol: operations, reserved xids, events, states, modes.
+"""The numbers of the protocol that every program meets: operations, reserved xids, events, states, modes.
 
-Rule: only names for numbers here; what a number means on the wire is in the records.
+Rule: only names for numbers here; what a number means on the wire is in the records.  Those that
+fewer programs need by name are in codes.py.
 
-Source: ZooDefs.java, Watcher.java, CreateMode.java, AddWatchMode.java, ZooDefs.AddWatchModes.
+Source: ZooDefs.java, Watcher.java, CreateMode.java.
 """
 
 from __future__ import annotations
@@ -48,15 +49,7 @@ class OpCode(IntEnum):
     ERROR = -1
 
 
-class Xid(IntEnum):
-    """The reserved transaction ids; ordinary requests count from 1 to 2**31 - 1 and start again at 1."""
-
-    NOTIFICATION_XID = -1
-    PING_XID = -2
-    AUTH_XID = -4
-    SET_WATCHES_XID = -8
-
-
+# Reserved xids; ordinary requests count from 1 to MAX_XID and start again at 1.
 NOTIFICATION_XID = -1
 PING_XID = -2
 AUTH_XID = -4
@@ -122,20 +115,3 @@ class CreateMode(IntEnum):
     def is_ttl(self) -> bool:
         """Whether the server deletes the node when it was empty and unmodified for a time."""
         return self in (5, 6)
-
-
-class AddWatchMode(IntEnum):
-    """The mode of a watch that is not used up by its event."""
-
-    PERSISTENT = 0
-    PERSISTENT_RECURSIVE = 1
-
-
-class WatcherType(IntEnum):
-    """Which watches to check or remove; the last two need servers of 3.9 or newer."""
-
-    CHILDREN = 1
-    DATA = 2
-    ANY = 3
-    PERSISTENT = 4
-    PERSISTENT_RECURSIVE = 5

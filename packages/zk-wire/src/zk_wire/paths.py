@@ -29,13 +29,14 @@ def check_path(path: str, *, sequential: bool = False) -> None:
         and path.isprintable()
     ):
         return
-    if not isinstance(path, str):
-        raise TypeError(f"a path must be a str, not {type(path).__name__}")
-    _check_slowly(path, path + "1" if sequential else path)
+    _check_slowly(path, sequential)
 
 
-def _check_slowly(given: str, path: str) -> None:
-    """Check `path` character by character, and blame `given`."""
+def _check_slowly(given: object, sequential: bool) -> None:
+    """Check a path character by character."""
+    if not isinstance(given, str):
+        raise TypeError(f"a path must be a str, not {type(given).__name__}")
+    path = given + "1" if sequential else given
     if not given:
         raise InvalidPathError(given, "empty path")
     if path[0] != "/":

@@ -13,7 +13,7 @@ Source: BinaryInputArchive.java, BinaryOutputArchive.java.
 
 from __future__ import annotations
 
-from struct import Struct, error as StructError
+import struct
 
 from .acl import ACL, Id
 from .errors import LocalProtocolError, RemoteProtocolError
@@ -34,8 +34,8 @@ Buffer = bytes
 UString = str
 TrailingBoolean = bool
 
-_INT = Struct(">i")
-_LONG = Struct(">q")
+_INT = struct.Struct(">i")
+_LONG = struct.Struct(">q")
 unpack_int = _INT.unpack_from
 pack_int = _INT.pack
 
@@ -59,7 +59,7 @@ def truncated(wanted: int, pos: int, end: int) -> RemoteProtocolError:
 def write_int(value: int) -> bytes:
     try:
         return pack_int(value)
-    except StructError:
+    except struct.error:
         raise LocalProtocolError(f"{value!r} is not a signed 32-bit integer") from None
 
 
@@ -72,7 +72,7 @@ def read_int(buf: bytes, pos: int, end: int) -> tuple[int, int]:
 def write_long(value: int) -> bytes:
     try:
         return _LONG.pack(value)
-    except StructError:
+    except struct.error:
         raise LocalProtocolError(f"{value!r} is not a signed 64-bit integer") from None
 
 
@@ -104,7 +104,7 @@ def _read_trailing_boolean(buf: bytes, pos: int, end: int) -> tuple[bool | None,
 # Buffers and strings
 
 
-def write_buffer(value: bytes) -> bytes:
+def write_buffer(value: object) -> bytes:
     if not isinstance(value, bytes):
         raise LocalProtocolError(f"data must be bytes, not {type(value).__name__}")
     return write_int(len(value)) + value
@@ -144,7 +144,7 @@ def encode_ustring(text: str) -> bytes:
     return pack_int(len(raw)) + raw
 
 
-def encode_reply_ustring(text: str) -> bytes:
+def encode_reply_ustring(text: object) -> bytes:
     """Return a string as servers write it: int32 length and CESU-8."""
     if not isinstance(text, str):
         raise TypeError(f"a string must be a str, not {type(text).__name__}")
@@ -193,7 +193,7 @@ def _write_request_ustring(text: str) -> bytes:
         raise LocalProtocolError(str(error)) from None
 
 
-def _write_reply_ustring(text: str) -> bytes:
+def _write_reply_ustring(text: object) -> bytes:
     try:
         return encode_reply_ustring(text)
     except TypeError as error:
@@ -217,7 +217,7 @@ def read_reply_ustring(buf: bytes, pos: int, end: int) -> tuple[str, int]:
 def write_stat(value: Stat) -> bytes:
     try:
         return STAT.pack(*value)
-    except (StructError, TypeError):
+    except (struct.error, TypeError):
         raise LocalProtocolError(f"not a Stat of eleven integers that fit: {value!r}") from None
 
 

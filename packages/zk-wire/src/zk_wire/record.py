@@ -33,17 +33,16 @@ class RecordType(type):
     """Collect the fields of a record class: their names, defaults, and slots."""
 
     fields: tuple[str, ...]
-    _annotations: dict[str, str]
-    _defaults: dict[str, object]
-    _wire_plan: list[tuple[str, Codec]] | None
+    wire_types: dict[str, str]
+    defaults: dict[str, object]
 
     def __new__(mcls, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> RecordType:
         annotations: dict[str, str] = {}
         defaults: dict[str, object] = {}
         for base in bases:
             if isinstance(base, RecordType):
-                annotations |= base._annotations
-                defaults |= base._defaults
+                annotations |= base.wire_types
+                defaults |= base.defaults
         own = {
             field: annotation
             for field, annotation in namespace.get("__annotations__", {}).items()
@@ -53,11 +52,11 @@ class RecordType(type):
         annotations |= own
         namespace["__slots__"] = tuple(own)
         namespace["__match_args__"] = tuple(annotations)
+        namespace["_plan"] = None
         made = super().__new__(mcls, name, bases, namespace)
         made.fields = tuple(annotations)
-        made._annotations = annotations
-        made._defaults = defaults
-        made._wire_plan = None
+        made.wire_types = annotations
+        made.defaults = defaults
         return made
 
     if not TYPE_CHECKING:
@@ -72,8 +71,8 @@ class RecordType(type):
                     Parameter(
                         field,
                         Parameter.POSITIONAL_OR_KEYWORD,
-                        default=cls._defaults.get(field, Parameter.empty),
-                        annotation=cls._annotations[field],
+                        default=cls.defaults.get(field, Parameter.empty),
+                        annotation=cls.wire_types[field],
                     )
                     for field in cls.fields
                 ]
@@ -90,6 +89,7 @@ class Record(metaclass=RecordType):
     _secret: ClassVar[tuple[str, ...]] = ()  # fields whose value a repr must not show
     _codecs: ClassVar[dict[str, Codec]] = REPLY_CODECS
     _ignores_trailing: ClassVar[bool] = False
+    _plan: ClassVar[list[tuple[str, Codec]] | None] = None  # made for each class when it is first used
 
     if not TYPE_CHECKING:
 
@@ -107,8 +107,8 @@ class Record(metaclass=RecordType):
             for field in fields:
                 if field in values:
                     _set(self, field, values[field])
-                elif field in cls._defaults:
-                    _set(self, field, cls._defaults[field])
+                elif field in cls.defaults:
+                    _set(self, field, cls.defaults[field])
                 else:
                     raise TypeError(f"{cls.__name__} needs the argument {field!r}")
 
@@ -142,13 +142,13 @@ class Record(metaclass=RecordType):
         return f"{type(self).__name__}({', '.join(shown)})"
 
     @classmethod
-    def _plan(cls) -> list[tuple[str, Codec]]:
-        """The fields in wire order with their codecs, looked up when a class is first used."""
-        plan = cls._wire_plan
+    def _wire_plan(cls) -> list[tuple[str, Codec]]:
+        """The fields in wire order with their codecs."""
+        plan = cls._plan
         if plan is None:
-            annotations, table = cls._annotations, cls._codecs
-            plan = [(field, codec_for(annotations[field], table)) for field in cls._wire_order or cls.fields]
-            cls._wire_plan = plan
+            types, table = cls.wire_types, cls._codecs
+            plan = [(field, codec_for(types[field], table)) for field in cls._wire_order or cls.fields]
+            cls._plan = plan
         return plan
 
     def encode(self) -> bytes:
@@ -157,7 +157,7 @@ class Record(metaclass=RecordType):
         Raises LocalProtocolError, which names the field, for a value that has no encoding.
         """
         parts: list[bytes] = []
-        for field, codec in self._plan():
+        for field, codec in self._wire_plan():
             try:
                 parts.append(codec.write(getattr(self, field)))
             except LocalProtocolError as error:
@@ -168,7 +168,7 @@ class Record(metaclass=RecordType):
     def read(cls, buf: bytes, pos: int, end: int) -> tuple[Self, int]:
         """Read one record at `pos`; return it and the position behind it."""
         self = cls.__new__(cls)
-        for field, codec in cls._plan():
+        for field, codec in cls._wire_plan():
             try:
                 value, pos = codec.read(buf, pos, end)
             except RemoteProtocolError as error:

@@ -11,17 +11,17 @@ from __future__ import annotations
 
 from .admin import ADMIN_WORDS
 from .errors import RemoteProtocolError
-from .events import AdminCommand, ConnectReceived, MalformedRequest, RequestReceived, UnknownRequest
 from .framing import FrameBuffer
 from .opcodes import NOTIFICATION_XID, OpCode
 from .registry import REQUEST_TYPES
+from .server_events import AdminCommand, ConnectReceived, MalformedRequest, RequestReceived, UnknownRequest
 from .session import ConnectRequest, ConnectResponse, ReplyHeader, RequestHeader
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .events import ServerEvent
     from .record import Response
     from .replies import WatcherEvent
+    from .server_events import ServerEvent
 
 MAX_FRAME = 0xFFFFF  # bytes; jute.maxbuffer's default
 _WORDS = {word.encode("ascii"): word for word in ADMIN_WORDS}
@@ -64,8 +64,10 @@ class ServerConnection:
         self.pending_error = self._frames.pending_error
         try:
             for frame in frames:
-                events.append(self._request(frame))
-                if self._over:
+                event = self._request(frame)
+                events.append(event)
+                if isinstance(event, UnknownRequest):
+                    self._over = True
                     self.pending_error = None
                     break
         except RemoteProtocolError as error:
@@ -83,7 +85,6 @@ class ServerConnection:
             return MalformedRequest(xid, opcode, "only servers create sessions this way")
         kind = REQUEST_TYPES.get(opcode)
         if kind is None:
-            self._over = True
             return UnknownRequest(xid, opcode)
         try:
             return RequestReceived(xid, opcode, kind.decode(frame, pos, len(frame)))
