@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -140,7 +141,12 @@ def types(session: nox.Session) -> None:
         folder = package.folder / "tests" / "typing"
         if any(folder.glob("*.py")):
             session.run("mypy", "--strict", str(folder))
-    session.run("pyright")
+    said = session.run("pyright", "--stats", silent=True)
+    # pyright says nothing of files that its settings leave out by mistake.
+    checked = re.search(r"Found (\d+) source files", str(said))
+    expected = sum(len(list(package.source.rglob("*.py"))) for package in PACKAGES)
+    if checked is None or int(checked[1]) < expected:
+        session.error(f"pyright looked at {checked and checked[1]} files, expected at least {expected}")
 
 
 @nox.session
