@@ -4,9 +4,9 @@
 
 Rule: a pin is written only for bytes that were downloaded, hashed here, and compared with the checksum the repository
 publishes beside them. The versions of the libraries are the ones the release's own parent POM names, so a pinned server
-runs with what it was released with; where that POM is missing (3.8.7 and 3.9.6, when this list was made), the
-nearest earlier one of the same line is used, and the output says so. The newest patch release of each line gets the line's name ("3.9"), and the newest
-of all is "newest".
+runs with what it was released with; where that POM is missing (3.8.7 and 3.9.6, when this list was made), the nearest
+earlier one of the same line is used, and the output says so. The newest patch release of each line gets the line's name
+("3.9"), and the newest of all is "newest".
 
 Only what a server needs is listed: the server and its records, one logging backend (slf4j-simple writes to standard
 error, which is the log the cluster shows), the metrics and compression classes it loads, and Netty for TLS. Netty's

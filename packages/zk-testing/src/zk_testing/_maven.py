@@ -115,7 +115,8 @@ def _fetch(jar: PinnedJar, directory: Path, base_url: str) -> None:
     url = f"{base_url.rstrip('/')}/{jar.path}"
     for pause in (*_PAUSES, None):
         try:
-            return _fetch_once(jar, directory, url)
+            _fetch_once(jar, directory, url)
+            return
         except (OSError, http.client.HTTPException) as error:
             final = isinstance(error, urllib.error.HTTPError) and 400 <= error.code < 500 and error.code != 429
             if final or pause is None:
@@ -162,7 +163,7 @@ def _lock(path: Path) -> Iterator[None]:
             except BlockingIOError:
                 if time.monotonic() > deadline:
                     raise DownloadError(
-                        f"{path} is still locked after {_LOCK_TIMEOUT:.0f} s: another process is fetching the same files"
+                        f"{path} has been locked by another process for {_LOCK_TIMEOUT:.0f} s"
                     ) from None
                 time.sleep(0.05)
         yield

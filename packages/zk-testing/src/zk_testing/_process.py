@@ -21,7 +21,7 @@ from pathlib import Path
 
 from . import _reaper
 
-__all__ = ["make_folder", "remove_folder", "spawn", "wait_for_exit"]
+__all__ = ["make_folder", "remove_folder", "spawn", "wait_for_exit", "watched"]
 
 _mutex = threading.Lock()
 _watched: set[str] = set()
@@ -71,6 +71,12 @@ def remove_folder(folder: Path) -> None:
     """Remove a folder made by `make_folder` and all that is in it."""
     shutil.rmtree(folder, ignore_errors=True)
     _tell(f"<{folder}", forget=f"f{folder}")
+
+
+def watched() -> frozenset[str]:
+    """What the reaper was told of and not taken back, for tests that must leave nothing."""
+    with _mutex:
+        return frozenset(_watched)
 
 
 def _tell(line: str, *, watch: str | None = None, forget: str | None = None) -> None:

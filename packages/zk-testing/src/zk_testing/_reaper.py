@@ -43,8 +43,8 @@ def main(parent: int) -> None:
         for line in lines:
             sign, word = line[:1], os.fsdecode(line[1:])
             if sign == b"+":
-                pid, _, started = word.partition(" ")
-                processes[int(pid)] = started
+                number, _, started = word.partition(" ")
+                processes[int(number)] = started
             elif sign == b"-":
                 processes.pop(int(word), None)
             elif sign == b">":

@@ -144,11 +144,7 @@ class Cluster:
         if ensemble:
             config = {"reconfigEnabled": "true", **config}
             for index in range(size):
-                port, quorum, election = (
-                    self._ports[index],
-                    self._ports[size + 2 * index],
-                    self._ports[size + 2 * index + 1],
-                )
+                port, quorum, election = self._ports[index::size]
                 kind = "observer" if index >= size - observers else "participant"
                 servers.append(f"server.{index + 1}={HOST}:{quorum}:{election}:{kind};{HOST}:{port}")
         self._members = tuple(

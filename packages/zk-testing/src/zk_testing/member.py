@@ -253,7 +253,7 @@ class ZooKeeperServer:
             self._signal(signal.SIGKILL)
             if not wait_for_exit(process, _KILL_TIMEOUT):
                 raise ClusterError(
-                    f"server {self.number} (pid {process.pid}) was killed, but is still there after {_KILL_TIMEOUT:.0f} s"
+                    f"server {self.number} (pid {process.pid}) was killed, but exists after {_KILL_TIMEOUT:.0f} s"
                 )
             self._process = None
             self._paused = False
@@ -285,7 +285,10 @@ class ZooKeeperServer:
         self.start(wait=wait, timeout=timeout)
 
     def replace(self, *, wait: bool = True, timeout: float = 30.0) -> None:
-        """Start anew with the same number and ports, but without any data, as a new machine would. Raises as `start`."""
+        """Start anew with the same number and ports, but without any data, as a new machine would.
+
+        Raises as `start`.
+        """
         with self._mutex:
             self.kill()
             shutil.rmtree(self._folder / "data")

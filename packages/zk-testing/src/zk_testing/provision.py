@@ -5,7 +5,7 @@ answer always says which source it was; when none can serve, the error says why,
 
 | order | source | which versions |
 |---|---|---|
-| 1 | `ZOOKEEPER_CLASSPATH` (verbatim), then `ZOOKEEPER_PATH` (a folder with jars, or an unpacked release) | the one there |
+| 1 | `ZOOKEEPER_CLASSPATH` (verbatim), then `ZOOKEEPER_PATH` (a release, or a folder of jars) | the one there |
 | 2 | the cache: `ZK_TESTING_CACHE`, else `zk-testing` in `XDG_CACHE_HOME` or `~/.cache` | the pinned ones |
 | 3 | Debian's packages (`libzookeeper-java`): `/usr/share/java` | the one installed |
 | 4 | Maven Central, by a pinned list with the SHA-256 of every file, into the cache | the pinned ones |
