@@ -205,7 +205,7 @@ class Port(Protocol):
     # Waiting, time, tasks
 
     def watcher(self, wake: Event | None = None) -> Watcher:
-        """Make a watcher. *wake*: an event of this port that is also set when the watch fires or its session ends.
+        """Make a watcher. *wake*: an event of this port, set as well once the watcher's `event` is there.
 
         With it a body waits in one place for several things: a watch, a change of state, a word from outside.
         """

@@ -13,7 +13,6 @@ when a check given to `always` does. A failure says its seed and shows the last 
 
 from __future__ import annotations
 
-import contextlib
 import heapq
 import random
 import types
@@ -181,10 +180,16 @@ class SimulatedTask(Generic[T]):
 
     def abandon(self) -> None:
         """Close the body where it stands: the run is over."""
-        if not self.done:
-            # Its clean-up may await (a RuntimeError: "ignored GeneratorExit") or fail; nobody runs any more.
-            with contextlib.suppress(Exception):
+        # Its clean-up may fail, or await, which the interpreter reports ("ignored GeneratorExit") and where it is
+        # closed again: nobody runs any more.
+        while not self.done:
+            try:
                 self._body.close()
+            except RuntimeError:
+                continue
+            except Exception:  # noqa: BLE001 - the run has a failure already, and this is not news
+                pass
+            self._done.set()
 
     def _step(self, woken: bool) -> None:
         simulation = self._simulation
@@ -331,6 +336,11 @@ class Simulation:
             lines = [f"  {when:10.4f}  {who:<12} {what}" for when, who, what in self._timeline]
             self._failure = kind(f"{reason} (virtual time {self._now:.4f} s, step {self.steps})", self.seed, lines)
             self._cause = cause
+
+    @property
+    def failure(self) -> SimulationFailure | None:
+        """The first failure, if any."""
+        return self._failure
 
     def run(self) -> None:
         """Run until nothing is left to do. Raises SimulationFailure; StuckError when somebody waits for ever."""

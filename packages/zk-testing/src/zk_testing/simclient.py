@@ -3,7 +3,8 @@
 Rule: a request is a flight with two moments of its own, the arrival at the server and the arrival of the reply.
 Both happen whether or not the caller still waits, and both keep the order of the calls. What can go wrong, at any
 request: the request is lost, the reply is lost, the connection is away for a while (perhaps longer than the session
-lives), the whole client stands still (a stopped process: its tasks do not run, the clock does).
+lives) or open but silent until the client's read deadline, the whole client stands still (a stopped process: its
+tasks do not run, the clock does).
 
 The lease follows the client's rule: it ends `timeout` after the last answered request was sent, less a margin; the
 server gives a session up `timeout` after it last heard of it, so never earlier.
@@ -39,17 +40,19 @@ CLOSED, CONNECTING, CONNECTED, SUSPENDED, EXPIRED = "closed", "connecting", "con
 # Parts of the session timeout: how old the last answered request may be, and the margin taken off the lease.
 _CONTACT_AGE = 0.1
 _LEASE_MARGIN = 0.05
+# And how long a connection may be silent before the client gives it up.
+_READ_DEADLINE = 2 / 3
 
 
 class Faults(NamedTuple):
     """What may go wrong. rate: chance at each request.   limit: after so many nothing goes wrong any more.
 
-    kinds: any of "lose request", "lose reply", "cut", "freeze".
+    kinds: any of "lose request", "lose reply", "cut", "hang", "freeze".
     """
 
     rate: float = 0.08
     limit: int = 6
-    kinds: tuple[str, ...] = ("lose request", "lose reply", "cut", "freeze")
+    kinds: tuple[str, ...] = ("lose request", "lose reply", "cut", "hang", "freeze")
 
 
 NO_FAULTS = Faults(rate=0.0, limit=0)
@@ -131,6 +134,7 @@ class SimulatedClient(Generic[State, WatchEvent]):
         self._silent_since: float | None = None
         self._contacts = 0
         self._flights: list[_Flight] = []
+        self._is_hanging = False
         self._undelivered: list[tuple[SimulatedWatcher[State, WatchEvent], WatchEvent]] = []
         self._last_arrival = 0.0
         self._last_delivery = 0.0
@@ -172,6 +176,7 @@ class SimulatedClient(Generic[State, WatchEvent]):
         if not self.is_connected:
             return
         self.epoch += 1
+        self._is_hanging = False
         self.reconnected.clear()
         self._fall_silent()
         self._change(SUSPENDED)
@@ -181,6 +186,20 @@ class SimulatedClient(Generic[State, WatchEvent]):
             flight.error = ConnectionLostError(outcome=Outcome.UNKNOWN if flight.write else Outcome.NOT_APPLIED)
             flight.done.set()
         simulation.call_at(simulation.now() + duration, self._reconnect)
+
+    def hang(self) -> None:
+        """Let the connection fall silent both ways; the client gives it up at its read deadline."""
+        if self.is_connected and not self._is_hanging:
+            self._note("has a connection that hangs")
+            self._is_hanging = True
+            self._fall_silent()
+            epoch = self.epoch
+
+            def give_up() -> None:
+                if self.epoch == epoch:
+                    self.cut(self._absence())
+
+            self.simulation.call_at(self.simulation.now() + _READ_DEADLINE * self.timeout, give_up)
 
     def freeze(self, duration: float) -> None:
         """Let the whole client stand still: nothing of it runs, and no ping is sent."""
@@ -208,7 +227,10 @@ class SimulatedClient(Generic[State, WatchEvent]):
         if fault in ("lose request", "lose reply"):
             # At the very moment of the arrival: after it (the reply is lost) or instead of it (the request is).
             self._note(f"will {fault} of {what}")
-        simulation.call_at(self._last_arrival, lambda: self._arrive(flight, session_id, apply, fault))
+        if fault == "hang":
+            self.hang()
+        if not self._is_hanging:
+            simulation.call_at(self._last_arrival, lambda: self._arrive(flight, session_id, apply, fault))
         if not await flight.done.wait(None if deadline is None else deadline - simulation.now()):
             outcome = Outcome.UNKNOWN if write else Outcome.NOT_APPLIED
             raise OperationTimeoutError(path, message=f"{what} had no answer in time", outcome=outcome)
@@ -261,7 +283,7 @@ class SimulatedClient(Generic[State, WatchEvent]):
             self.simulation.call_at(self.simulation.now() + self._latency(), lambda: self.freeze(self._absence()))
 
     def _reply(self, flight: _Flight) -> None:
-        if flight.epoch != self.epoch:
+        if flight.epoch != self.epoch or self._is_hanging:
             return
         if self.frozen_until > self.simulation.now():
             # It lies in the socket until the client runs again. Later ones queue up behind it.
@@ -281,7 +303,7 @@ class SimulatedClient(Generic[State, WatchEvent]):
         self.simulation.call_at(self._last_delivery, self._deliver)
 
     def _deliver(self) -> None:
-        if not self.is_connected:
+        if not self.is_connected or self._is_hanging:
             return
         if self.frozen_until > self.simulation.now():
             self.simulation.call_at(self.frozen_until, self._deliver)
@@ -349,7 +371,7 @@ class SimulatedClient(Generic[State, WatchEvent]):
         epoch = self.epoch  # a cut since then has a reconnect of its own
 
         def answered() -> None:
-            if self.epoch != epoch or self.frozen_until > self.simulation.now() or self.session_id is None:
+            if self.epoch != epoch or self._is_hanging or self.frozen_until > self.simulation.now() or self.session_id is None:
                 return
             if self.server.is_alive(self.session_id):
                 self._contact()

@@ -1,0 +1,154 @@
+"""What the simulated tests share: clients that speak the real client's types, and one chaotic run of contenders."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, TypeAlias
+
+from zk_client import SessionState, TransactionFailedError, WatchedEvent
+from zk_recipes import AsyncLock, LockCancelledError, LockTimeout
+from zk_testing.sim import Simulation, TaskCancelled
+from zk_testing.simclient import NO_FAULTS, Faults, SimulatedClient, Vocabulary
+from zk_testing.simserver import SimulatedServer
+
+if TYPE_CHECKING:
+    from zk_wire import ServerError
+
+Client: TypeAlias = SimulatedClient[SessionState, WatchedEvent]
+PATH = "/locks/one"
+
+
+def refused(index: int, results: Sequence[ServerError]) -> Exception:
+    return TransactionFailedError(index, results)
+
+
+VOCABULARY: Vocabulary[SessionState, WatchedEvent] = Vocabulary(SessionState, WatchedEvent, refused)
+
+
+class World:
+    """A simulation with a server and some clients."""
+
+    def __init__(
+        self, seed: int = 0, clients: int = 2, *, timeout: float = 10.0, faults: Faults = NO_FAULTS, time_limit: float = 3600.0
+    ) -> None:
+        self.sim = Simulation(seed, time_limit=time_limit)
+        self.server = SimulatedServer(self.sim)
+        self.clients: list[Client] = [
+            SimulatedClient(self.sim, self.server, f"client-{index}", VOCABULARY, timeout=timeout, faults=faults)
+            for index in range(clients)
+        ]
+
+    def queue(self, path: str = PATH) -> list[str]:
+        """Paths of the nodes in the queue, oldest first."""
+        found = [(stat.czxid, node) for node in self.server.paths() if (stat := self.server.stat(node)) is not None]
+        return [node for _, node in sorted(found) if node.startswith(path + "/")]
+
+    def leaks(self) -> list[str]:
+        """Everything recipes have left behind: nodes, watches, listeners."""
+        return (
+            [f"node {path}" for path in self.queue()]
+            + [f"watch on {path}" for path in self.server.watches()]
+            + [leak for client in self.clients for leak in client.leaks()]
+        )
+
+
+def chaos(
+    seed: int,
+    lock_type: type[AsyncLock] = AsyncLock,
+    *,
+    faults: Faults = NO_FAULTS,
+    counter: int = 0,
+    contenders: int | None = None,
+    rounds: int = 3,
+    on_lost: bool = True,
+    observe: Callable[[World], None] | None = None,
+) -> World:
+    """Let three to five contenders fight for one lock until each had its rounds, and check everything on the way.
+
+    Fails when two hold at once by the lease clock, when a token is not greater than all before, when somebody waits
+    for ever, and when anything is left at the end.
+    """
+    world = World(seed, 0, faults=faults)
+    sim, server = world.sim, world.server
+    server.set_counter(PATH, counter)
+    count = contenders if contenders is not None else 3 + int(sim.random() * 3)
+    locks: list[AsyncLock] = []
+    tokens: list[int] = []
+    finished: list[int] = []
+
+    def alone() -> None:
+        holders = [lock for lock in locks if lock.is_acquired]
+        assert len(holders) <= 1, f"{len(holders)} holders at once: {[lock.identifier for lock in holders]}"
+
+    sim.always(alone)
+
+    async def contend(client: Client, lock: AsyncLock, number: int) -> None:
+        try:
+            for _ in range(rounds):
+                await sim.sleep(sim.between(0.0, 0.1))
+                try:
+                    await lock.acquire(timeout=sim.between(0.5, 60.0) if sim.random() < 0.3 else None)
+                except (LockTimeout, LockCancelledError) as error:
+                    sim.note(client.name, f"gives up: {error}")
+                    continue
+                try:
+                    token = lock.token
+                    if lock.is_acquired and token is not None:
+                        sim.note(client.name, f"acquires with token {token:x}")
+                        assert not tokens or token > max(tokens), f"token {token:x} after {max(tokens):x}"
+                        tokens.append(token)
+                    await sim.sleep(sim.between(0.0, 0.05))
+                finally:
+                    await lock.release()
+        finally:
+            finished.append(number)
+
+    async def trouble() -> None:
+        """Cancel tasks and locks, and delete waiting nodes, as the seed wants."""
+        for _ in range(8):
+            await sim.sleep(sim.between(0.0, 0.4))
+            victim = int(sim.random() * count)
+            match int(sim.random() * 8):
+                case 0:
+                    sim.note("trouble", f"cancels the task of client-{victim}")
+                    tasks[victim].cancel()
+                    if sim.random() < 0.5:
+                        await sim.pause()
+                        tasks[victim].cancel()
+                case 1:
+                    sim.note("trouble", f"cancels the lock of client-{victim}")
+                    locks[victim].cancel()
+                case 2:
+                    # The youngest, if others are before it: what happens to a holder is a test of its own.
+                    if len(queue := world.queue()) > 1:
+                        server.intrude(queue[-1])
+                case _:
+                    pass
+
+    for number in range(count):
+        client = SimulatedClient(sim, server, f"client-{number}", VOCABULARY, timeout=10.0, faults=faults)
+        world.clients.append(client)
+        told: Callable[[], None] | None = None
+        if on_lost and number % 2:
+
+            def told(name: str = client.name) -> None:
+                sim.note(name, "is told that it lost")
+
+        locks.append(lock_type(client, PATH, client.name, on_lost=told))
+    tasks = [
+        sim.spawn(contend(client, lock, number), client.name, home=client)
+        for number, (client, lock) in enumerate(zip(world.clients, locks, strict=True))
+    ]
+    if faults.limit:
+        sim.spawn(trouble(), "trouble")
+    if observe is not None:
+        observe(world)
+    sim.run()
+    if leaks := world.leaks():
+        sim.fail(f"left behind: {', '.join(leaks)}")
+        raise sim.failure
+    assert sorted(finished) == list(range(count))
+    return world
+
+
+__all__ = ["PATH", "VOCABULARY", "Client", "TaskCancelled", "World", "chaos"]
