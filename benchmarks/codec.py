@@ -127,7 +127,7 @@ def receive_batch() -> Callable[[], float]:
         start = time.perf_counter()
         events = connection.receive(data)
         elapsed = time.perf_counter() - start
-        if len(events) != BATCH or exchanges[-1].result is None:
+        if len(events) != BATCH or exchanges[-1].reply is None:
             raise SystemExit("receive() did not complete every exchange")
         return elapsed / BATCH
 

@@ -12,9 +12,13 @@ Source: org.apache.zookeeper.server.command.*, ServerStats.java and ServerCnxn.j
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
-
 from .errors import LocalProtocolError, RemoteProtocolError, ZooKeeperError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final, NamedTuple
+else:
+    from ._typing import NamedTuple
 
 # Every word a server of 3.4 to 3.10 knows; `stmk` alone is followed by an argument.
 ADMIN_WORDS: Final = frozenset(
