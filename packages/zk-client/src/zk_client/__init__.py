@@ -1,1 +1,128 @@
-"""A ZooKeeper client: sessions that reconnect, writes that never lie, watches that survive."""
+"""A ZooKeeper client: sessions, retry, and handlers for threads.
+
+    from zk_client import Client
+
+    with Client("127.0.0.1:2181") as zk:
+        zk.create("/greeting", b"hello")
+
+Errors a server answers with (NoNodeError, ...) come from `zk_wire`, and are importable from here as well.
+"""
+
+from __future__ import annotations
+
+from zk_wire import (
+    ACL,
+    CREATOR_ALL_ACL,
+    OPEN_ACL_UNSAFE,
+    READ_ACL_UNSAFE,
+    AuthFailedError,
+    BadArgumentsError,
+    BadVersionError,
+    ConnectionLostError,
+    EventType,
+    Id,
+    InvalidACLError,
+    InvalidPathError,
+    NoAuthError,
+    NoChildrenForEphemeralsError,
+    NodeExistsError,
+    NoNodeError,
+    NotEmptyError,
+    NotReadOnlyError,
+    OperationTimeoutError,
+    Outcome,
+    Permission,
+    ServerError,
+    SessionExpiredError,
+    Stat,
+    UnimplementedError,
+    ZooKeeperError,
+    make_acl,
+    make_digest_acl,
+)
+
+from ._version import __version__
+from .calls import Call
+from .client import Client
+from .errors import (
+    CallTimeoutError,
+    CancelledCallError,
+    ConfigurationError,
+    RetryFailedError,
+    RetryInterruptedError,
+    SessionClosedError,
+    StartTimeoutError,
+    TransactionFailedError,
+)
+from .faces import BodySuspendedError, Face, attribute, blocking, direct, run_blocking
+from .hosts import Host, parse_hosts
+from .port import Event, HasPort, Operation, OperationResult, Port, Task
+from .retry import RetryPolicy, retrying
+from .states import ALLOWED, SessionState, WatchedEvent
+from .transactions import ReadBatch, Transaction
+from .watching import PersistentWatch, Watcher
+
+__all__ = [
+    "ACL",
+    "ALLOWED",
+    "CREATOR_ALL_ACL",
+    "OPEN_ACL_UNSAFE",
+    "READ_ACL_UNSAFE",
+    "AuthFailedError",
+    "BadArgumentsError",
+    "BadVersionError",
+    "BodySuspendedError",
+    "Call",
+    "CallTimeoutError",
+    "CancelledCallError",
+    "Client",
+    "ConfigurationError",
+    "ConnectionLostError",
+    "Event",
+    "EventType",
+    "Face",
+    "HasPort",
+    "Host",
+    "Id",
+    "InvalidACLError",
+    "InvalidPathError",
+    "NoAuthError",
+    "NoChildrenForEphemeralsError",
+    "NoNodeError",
+    "NodeExistsError",
+    "NotEmptyError",
+    "NotReadOnlyError",
+    "Operation",
+    "OperationResult",
+    "OperationTimeoutError",
+    "Outcome",
+    "Permission",
+    "PersistentWatch",
+    "Port",
+    "ReadBatch",
+    "RetryFailedError",
+    "RetryInterruptedError",
+    "RetryPolicy",
+    "ServerError",
+    "SessionClosedError",
+    "SessionExpiredError",
+    "SessionState",
+    "StartTimeoutError",
+    "Stat",
+    "Task",
+    "Transaction",
+    "TransactionFailedError",
+    "UnimplementedError",
+    "WatchedEvent",
+    "Watcher",
+    "ZooKeeperError",
+    "__version__",
+    "attribute",
+    "blocking",
+    "direct",
+    "make_acl",
+    "make_digest_acl",
+    "parse_hosts",
+    "retrying",
+    "run_blocking",
+]

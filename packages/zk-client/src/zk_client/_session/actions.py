@@ -1,0 +1,56 @@
+"""What the session core asks of its handler.
+
+Rule: an action says what to do, never how. The handler performs them in the order given.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from ..hosts import Host
+    from ..states import SessionState, WatchedEvent
+    from .watches import Listener
+
+
+class Connect(NamedTuple):
+    """Resolve the host, open a TCP connection to one of its addresses, trying each for at most `timeout` seconds."""
+
+    host: Host
+    timeout: float
+
+
+class Disconnect(NamedTuple):
+    """Close the connection there is; nothing more is expected from it."""
+
+    reason: str
+
+
+class ChangeState(NamedTuple):
+    """Tell the listeners."""
+
+    state: SessionState
+
+
+class Deliver(NamedTuple):
+    """Tell one watch's listener."""
+
+    listener: Listener
+    event: WatchedEvent
+
+
+class Probe(NamedTuple):
+    """Ask each host with `isro` whether it is a read-write server, for at most `timeout` seconds each."""
+
+    hosts: tuple[Host, ...]
+    timeout: float
+
+
+class Log(NamedTuple):
+    """Write a line; level as in logging (10 debug, 20 info, 30 warning)."""
+
+    level: int
+    message: str
+
+
+Action = Connect | Disconnect | ChangeState | Deliver | Probe | Log

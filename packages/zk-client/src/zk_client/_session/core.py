@@ -1,0 +1,383 @@
+"""The session as its handler sees it: told what happened, it answers with actions.
+
+Rule: no socket, clock, thread or random source. Times are arguments (monotonic seconds).
+
+A handler tells the core what happened (`connected`, `received`, `closed`, `tick`, ...) and what users want
+(`submit`, `stop`), one call at a time, and afterwards takes what is to be done: `take_output` (bytes for the
+connection), `take_actions`, `take_completed` (calls to wake up). It calls `tick` no later than `deadline()`.
+The transitions behind it are in `machine`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from zk_wire import (
+    AuthFailedError,
+    CloseSessionRequest,
+    Connected,
+    ConnectionLostError,
+    ConnectRejected,
+    ErrorCode,
+    EventType,
+    Notification,
+    Outcome,
+    PingAnswered,
+    RemoteProtocolError,
+    SessionExpiredError,
+    SessionGone,
+    error_for_code,
+)
+
+from ..calls import Call
+from ..errors import CancelledCallError, SessionClosedError
+from ..states import SessionState
+from .actions import Disconnect, Probe
+from .machine import CLOSING, CONNECTING, HANDSHAKE, IDLE, PREPARING, READY, WAITING, Machine
+from .steps import Step
+from .timers import Timers
+from .watches import DATA, EXIST, Listener
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..hosts import Host
+    from .actions import Action
+
+NO_NODE = int(ErrorCode.NO_NODE)
+
+
+class SessionCore(Machine):
+    """One ZooKeeper session over any number of connections; see the module's text."""
+
+    # What users want
+
+    def start(self, now: float) -> None:
+        """Begin to connect; with the session given by `resume`, or with a new one."""
+        if self.phase != IDLE:
+            return
+        if self._resume is not None:
+            self.session_id, self.password = self._resume
+            self._was_read_write = True
+        self._presented = self.session_id
+        self.timers = Timers(self.config.timeout)
+        self.timers.received = now
+        self._failures = 0
+        self._change(SessionState.CONNECTING)
+        self._attempt_at(now)
+
+    def submit(self, call: Call[Any], now: float) -> None:
+        """Take a request: it is sent, or queued, or completed with an error."""
+        phase = self.phase
+        if phase == READY:
+            connection = self.connection
+            assert connection is not None
+            call.sent_at = now
+            if call.auth is None:
+                self._output.append(connection.send(call))
+                self._unsent += 1
+            else:
+                self._output.append(connection.send_auth(call))
+            self.timers.sent = now
+        elif phase == IDLE or phase == CLOSING:
+            self._refuse(call)
+        elif self.config.queue_when_disconnected:
+            self._queue.append(call)
+        else:
+            self._fail(call, self._connection_error(call, Outcome.NOT_APPLIED))
+
+    def _refuse(self, call: Call[Any]) -> None:
+        if self.state is SessionState.AUTH_FAILED:
+            self._fail(call, AuthFailedError(call.path, message=self.reason))
+        elif self.state is SessionState.EXPIRED:
+            self._fail(call, SessionExpiredError(call.path, message=self.reason, outcome=Outcome.NOT_APPLIED))
+        else:
+            self._fail(call, SessionClosedError(f"request for {call.path!r} refused: the client is {self.reason}"))
+
+    def withdraw(self, call: Call[Any]) -> bool:
+        """The caller's time is up: True when the request was never sent and now never will be."""
+        if call.xid == 0 and call.losses == 0 and call in self._queue:
+            self._queue.remove(call)
+            return True
+        # Already sent: its reply is consumed when it comes; it is not sent again.
+        call.abandoned = True
+        return False
+
+    def add_identity(self, identity: tuple[str, bytes]) -> None:
+        """Present a scheme and credential on every connection from now on."""
+        if identity not in self._auths:
+            self._auths.append(identity)
+
+    def auth_error(self, reason: str) -> AuthFailedError:
+        """The error of a session whose authentication was refused."""
+        return AuthFailedError(None, message=reason)
+
+    def no_connection(self) -> ConnectionLostError:
+        """The error for what needs a server right now."""
+        return ConnectionLostError(None, message=f"no server: {self.reason}", outcome=Outcome.NOT_APPLIED)
+
+    def cancelled(self, call: Call[Any]) -> None:
+        """End a call that was withdrawn."""
+        self._fail(call, CancelledCallError(call.path))
+
+    def fail(self, reason: str) -> None:
+        """Something went wrong in the handler: nothing is left waiting."""
+        if self.phase != IDLE:
+            self._finish(reason, SessionState.CLOSED)
+
+    def stop(self, now: float, *, close_session: bool = True) -> None:
+        """End: with closeSession when there is a connection to send it on, at once otherwise."""
+        if self.phase == IDLE:
+            if self.state is not SessionState.CLOSED:
+                self._finish("stopped", SessionState.CLOSED)
+            return
+        if self.phase == CLOSING:
+            return
+        self._resume = None
+        if self.phase >= PREPARING and close_session:
+            self._ask(CloseSessionRequest(), self._session_closed)
+            self.timers.sent = now
+            self.phase = CLOSING
+            self.reason = "stopping"
+            return
+        if not close_session and self.session_id:
+            self._resume = (self.session_id, self.password)
+        self._finish("stopped", SessionState.CLOSED)
+
+    def _session_closed(self, step: Step, now: float) -> None:
+        self._finish("stopped", SessionState.CLOSED)
+
+    def abort(self) -> None:
+        """Wait no longer for the end of `stop`: everything unanswered fails, the connection is closed."""
+        if self.phase != IDLE:
+            self._finish("stopped", SessionState.CLOSED)
+
+    def reconnect(self, now: float, reason: str) -> None:
+        """Drop the connection on purpose and find another; the session goes on."""
+        if PREPARING <= self.phase <= READY:
+            self._drop(now, reason)
+
+    def forget_watch(self, path: str, listener: Listener, tables: tuple[int, ...] = (0, 1, 2, 3, 4)) -> None:
+        """Drop a listener; when it was the path's last, the server is told to forget the path as well."""
+        if self.watches.forget(path, listener, tables) and self.phase == READY:
+            self._remove_watch(path)
+
+    # What happened
+
+    def connected(self, now: float) -> None:
+        """The TCP connection asked for by Connect is there."""
+        if self.phase == CONNECTING:
+            self._greet(now)
+        else:
+            self._actions.append(Disconnect("no longer wanted"))
+
+    def connect_failed(self, now: float, reason: str) -> None:
+        """No address of the host could be reached."""
+        if self.phase == CONNECTING:
+            self._next_attempt(now, reason)
+
+    def closed(self, now: float, reason: str) -> None:
+        """The connection ended: end of file, or an error of the socket."""
+        if self.phase >= HANDSHAKE:
+            self._drop(now, reason)
+
+    def received(self, data: bytes, now: float) -> None:
+        """Bytes arrived on the connection."""
+        connection = self.connection
+        if connection is None:
+            return
+        try:
+            events = connection.receive(data)
+        except RemoteProtocolError as error:
+            self._drop(now, f"protocol error: {error}", poisoned=True)
+            return
+        self.timers.received = now
+        completed = self._completed
+        last: Call[Any] | None = None
+        for event in events:
+            if event.__class__ is Call:
+                last = event
+                if event.watch is None and not event.error and event.auth is None:
+                    completed.append(event)
+                else:
+                    self._answered(event, now)
+            elif self.connection is connection:
+                self._happened(event, now)
+        if self.connection is not connection:
+            return
+        if last is not None and last.auth is None:
+            self.timers.answered(last.sent_at)
+            self._proven = True
+        if connection.last_zxid > self.last_zxid:
+            self.last_zxid = connection.last_zxid
+        if connection.pending_error is not None:
+            self._drop(now, f"protocol error: {connection.pending_error}", poisoned=True)
+
+    def _answered(self, call: Call[Any], now: float) -> None:
+        """A reply that is more than a result."""
+        error = call.error
+        if call.auth is not None:
+            if error:
+                self._completed.append(call)
+                if self.connection is None:
+                    return
+                reason = f"authentication refused by {self.host} (scheme {call.auth[0]}): {error_for_code(error)}"
+                self._finish(reason, SessionState.AUTH_FAILED)
+                return
+            if call.auth not in self._auths:
+                self._auths.append(call.auth)
+        elif call.watch is not None and (not error or error == NO_NODE):
+            table, path, listener = call.watch
+            # exists on a missing node watches for its creation; other reads of a missing node watch nothing.
+            if not (error and table < EXIST and not call.absent_is_none):
+                if error and table == DATA:
+                    table = EXIST
+                self.watches.add(table, path, listener)
+                if call.abandoned or getattr(listener, "closed", False):
+                    self.forget_watch(path, listener)
+                mode = self.watches.must_renew(table, path)
+                if mode is not None:
+                    self._renew_watch(mode, path)
+        self._completed.append(call)
+
+    def _happened(self, event: object, now: float) -> None:
+        """Everything the server says that is not the reply to a user's request."""
+        if isinstance(event, Step):
+            event.then(event, now)
+        elif isinstance(event, Notification):
+            for listener in self.watches.fire(event.type, event.path):
+                self._tell(listener, EventType(event.type), event.path, event.zxid)
+            if self.phase == READY:
+                for path in self.watches.stale_paths():
+                    self._remove_watch(path)
+        elif isinstance(event, PingAnswered):
+            self._proven = True
+            if self._pings:
+                self.timers.answered(self._pings.popleft())
+        elif isinstance(event, Connected):
+            self._welcome(event, now)
+        elif isinstance(event, SessionGone):
+            if self._presented:
+                self._expire(now, f"{self.host} does not know it any more")
+            else:
+                self._drop(now, "refused a new session")
+        elif isinstance(event, ConnectRejected):
+            self._drop(now, f"connect refused: {error_for_code(event.code)}")
+
+    def tick(self, now: float) -> None:
+        """Time has passed."""
+        phase = self.phase
+        if phase == IDLE:
+            return
+        if self._lost and not self._lost.investigating and now >= self._lost.since + self._resolve_timeout:
+            self._lost.give_up()
+        if phase < PREPARING and self.session_id and now >= self.timers.local_expiry:
+            silent = now - self.timers.received
+            self._expire(now, f"no server heard for {silent:.1f} s (session timeout {self.timers.timeout:.1f} s)")
+        elif phase == WAITING and now >= self._due:
+            self._begin_attempt()
+        elif phase == HANDSHAKE and now >= self._due:
+            self._drop(now, f"no answer to the connect request within {self.config.connect_timeout:.1f} s")
+        elif phase >= PREPARING:
+            if now >= self.timers.read_deadline():
+                silent = now - self.timers.received
+                self._drop(now, f"server silent for {silent:.1f} s (read timeout {self.timers.read_timeout:.1f} s)")
+                return
+            if now >= self.timers.ping_due() and phase != CLOSING:
+                assert self.connection is not None
+                self._output.append(self.connection.ping())
+                self._pings.append(now)
+                self.timers.sent = now
+            if self._search is not None and not self._search.running and now >= self._search.due:
+                self._search.running = True
+                self._actions.append(Probe(self.hosts.hosts, self.config.connect_timeout))
+
+    def probed(self, now: float, found: Host | None) -> None:
+        """A search for a read-write server ended."""
+        if self._search is None:
+            return
+        if found is None:
+            self._search.failed(now)
+        else:
+            self._drop(now, f"read-write server found: {found}")
+            self.hosts.prefer(found)
+
+    @property
+    def _resolve_timeout(self) -> float:
+        chosen = self.config.resolve_timeout
+        return self.timers.timeout if chosen is None else chosen
+
+    def deadline(self) -> float | None:
+        """When `tick` must be called at the latest; None when nothing is due."""
+        phase = self.phase
+        if phase == IDLE:
+            return None
+        timers = self.timers
+        times: list[float] = []
+        if phase in (WAITING, HANDSHAKE):
+            times.append(self._due)
+        if phase < PREPARING:
+            if self.session_id:
+                times.append(timers.local_expiry)
+        else:
+            times.append(timers.read_deadline())
+            if phase != CLOSING:
+                times.append(timers.ping_due())
+            if self._search is not None and not self._search.running:
+                times.append(self._search.due)
+        if self._lost and not self._lost.investigating:
+            times.append(self._lost.since + self._resolve_timeout)
+        return min(times, default=None)
+
+    # What is to be done
+
+    @property
+    def has_news(self) -> bool:
+        """Whether there are actions or completed calls to take."""
+        return bool(self._completed or self._actions)
+
+    @property
+    def unsent(self) -> int:
+        """Requests encoded since the output was last taken."""
+        return self._unsent
+
+    @property
+    def missing(self) -> int:
+        """Bytes still to come of a large frame, 0 when there is none."""
+        return self.connection.missing if self.connection is not None else 0
+
+    @property
+    def has_output(self) -> bool:
+        """Whether bytes wait to be sent."""
+        return bool(self._output)
+
+    def take_output(self) -> bytes:
+        """The bytes to send now; the handler sends them, or reports `closed`."""
+        output = self._output
+        self._unsent = 0
+        data = output[0] if len(output) == 1 else b"".join(output)
+        output.clear()
+        return data
+
+    def take_actions(self) -> Sequence[Action]:
+        """The actions to perform now, in order."""
+        if not self._actions:
+            return ()
+        actions, self._actions = self._actions, []
+        return actions
+
+    def take_completed(self) -> Sequence[Call[Any]]:
+        """The calls that have ended, in order."""
+        if not self._completed:
+            return ()
+        completed, self._completed = self._completed, []
+        return completed
+
+    @property
+    def in_flight(self) -> int:
+        """Requests sent and not answered yet."""
+        return len(self.connection.in_flight) if self.connection is not None else 0
+
+    def lease_remaining(self, now: float) -> float:
+        """Seconds for which no server can have given this session up; 0 when that is not certain."""
+        return self.timers.lease_remaining(now)

@@ -1,0 +1,125 @@
+"""Writes whose connection ended before their reply came, until their outcome is known.
+
+Rule: every write handed in comes out exactly once, with a verdict; what cannot be found out in time is unknown.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from zk_wire import SyncRequest
+
+from .recovery import UNKNOWN, Answer, Situation, Verdict
+from .steps import Step
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from zk_wire import Request
+
+    from ..calls import Call
+    from .recovery import Investigation
+
+
+class LostWrites:
+    """The lost writes of a session, and the investigation of them on its next connection.
+
+    finish: called with each write and its verdict, in the order the writes were sent.
+    """
+
+    def __init__(self, finish: Callable[[Call[Any], Verdict], None]) -> None:
+        self._finish = finish
+        self._lost: list[tuple[Call[Any], int]] = []
+        self._verdicts: list[Verdict | None] = []
+        self._open = 0
+        self.since = 0.0
+        self.investigating = False
+
+    def __len__(self) -> int:
+        return len(self._lost)
+
+    def add(self, calls: Sequence[Call[Any]], baseline: int, now: float) -> None:
+        """Take writes in the order they were sent; `baseline` is the highest zxid a reply had shown."""
+        if not self._lost:
+            self.since = now
+        self._lost.extend((call, baseline) for call in calls)
+
+    def give_up(self) -> None:
+        """Declare everything unknown."""
+        lost, self._lost = self._lost, []
+        self.investigating = False
+        for call, _ in lost:
+            self._finish(call, UNKNOWN)
+
+    def take(self) -> list[Call[Any]]:
+        """Hand every write back without a verdict: the session they belong to is over."""
+        lost, self._lost = self._lost, []
+        self.investigating = False
+        return [call for call, _ in lost]
+
+    def interrupted(self) -> None:
+        """The connection ended in the middle of the questions: they are asked again on the next one."""
+        self.investigating = False
+
+    def investigate(
+        self,
+        session_id: int,
+        ask: Callable[[Request[Any], Callable[[Step, float], None]], None],
+        done: Callable[[float], None],
+    ) -> None:
+        """Ask about every write; `done(now)` is called when the last verdict is in."""
+        self.investigating = True
+        self._verdicts = [None] * len(self._lost)
+        self._open = len(self._lost)
+        rivals: dict[str, int] = {}
+        for call, _ in self._lost:
+            for name in call.recovery.rivals() if call.recovery is not None else ():
+                rivals[name] = rivals.get(name, 0) + 1
+
+        def synced(step: Step, now: float) -> None:
+            # A read-only server refuses sync; what it shows may be old, so nothing follows from it.
+            if step.error:
+                self._verdicts = [UNKNOWN] * len(self._lost)
+                self._conclude(now, done)
+                return
+            for index, (call, baseline) in enumerate(self._lost):
+                assert call.recovery is not None
+                alone = all(rivals[name] == 1 for name in call.recovery.rivals())
+                investigation = call.recovery.investigate(Situation(baseline, session_id, alone))
+                self._advance(index, investigation, None, ask, done, now)
+
+        ask(SyncRequest("/"), synced)
+
+    def _advance(
+        self,
+        index: int,
+        investigation: Investigation,
+        answers: list[Answer] | None,
+        ask: Callable[[Request[Any], Callable[[Step, float], None]], None],
+        done: Callable[[float], None],
+        now: float,
+    ) -> None:
+        try:
+            questions = next(investigation) if answers is None else investigation.send(answers)
+        except StopIteration as end:
+            self._verdicts[index] = end.value
+            self._open -= 1
+            if not self._open:
+                self._conclude(now, done)
+            return
+        collected: list[Answer] = []
+
+        def answered(step: Step, now: float) -> None:
+            collected.append(Answer(step.error, step.reply))
+            if len(collected) == len(questions):
+                self._advance(index, investigation, collected, ask, done, now)
+
+        for question in questions:
+            ask(question, answered)
+
+    def _conclude(self, now: float, done: Callable[[float], None]) -> None:
+        lost, self._lost = self._lost, []
+        self.investigating = False
+        for (call, _), verdict in zip(lost, self._verdicts, strict=True):
+            self._finish(call, verdict if verdict is not None else UNKNOWN)
+        done(now)

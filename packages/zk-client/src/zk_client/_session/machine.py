@@ -1,0 +1,463 @@
+"""How a session comes to a usable connection, loses it, and ends: the transitions behind `SessionCore`.
+
+Rule: no socket, clock, thread or random source. Times are arguments (monotonic seconds); chance is handed in.
+
+The way to a usable connection, phase by phase:
+
+    IDLE         not started, stopped, or ended for good
+    WAITING      until the next attempt is due
+    CONNECTING   the handler opens a TCP connection
+    HANDSHAKE    ConnectRequest sent; nothing else is, because writing into a socket that the server closes after
+                 a refusal can turn its answer into a reset and hide an expiry
+    PREPARING    authentication replayed, then watches set again, then lost writes looked up
+    READY        requests flow
+    CLOSING      closeSession sent
+
+Source of the order in PREPARING: protocol notes 6.7 (events are filtered by identity, so auth comes first).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from zk_wire import (
+    AddWatchMode,
+    AddWatchRequest,
+    AuthFailedError,
+    AuthPacket,
+    ClientConnection,
+    Connected,
+    ConnectionLostError,
+    ConnectRequest,
+    ErrorCode,
+    EventType,
+    Outcome,
+    RemoveWatchesRequest,
+    SessionExpiredError,
+    WatcherType,
+    error_for_code,
+    strip_chroot,
+)
+
+from ..calls import Call
+from ..errors import SessionClosedError
+from ..states import ALLOWED, SessionState, WatchedEvent
+from .actions import Action, ChangeState, Connect, Deliver, Disconnect, Log
+from .lost import LostWrites
+from .search import Search
+from .steps import Step, ignore
+from .timers import Timers
+from .watches import PERSISTENT, Listener, Watches
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from zk_wire import Request
+
+    from ..hosts import Host, HostList
+    from ..retry import RetryPolicy
+    from .recovery import Verdict
+
+IDLE, WAITING, CONNECTING, HANDSHAKE, PREPARING, READY, CLOSING = range(7)
+UNIMPLEMENTED = int(ErrorCode.UNIMPLEMENTED)
+# A read is sent again after a lost connection, but not for ever: its own reply may be what ends the connections.
+MOST_LOSSES = 4
+
+
+class SessionConfig(NamedTuple):
+    """What the user chose; durations in seconds, see `Client` for the meaning of each."""
+
+    timeout: float
+    connect_timeout: float
+    reconnect: RetryPolicy
+    read_only: bool = False
+    queue_when_disconnected: bool = True
+    resolve_timeout: float | None = None
+    renew_after_expiry: bool = True
+    max_frame: int = 64 * 1024 * 1024
+    chroot: str = ""
+
+
+class Machine:
+    """The state of a session, and its transitions."""
+
+    def __init__(
+        self,
+        config: SessionConfig,
+        hosts: HostList,
+        chance: Callable[[], float],
+        resume: tuple[int, bytes] | None = None,
+    ) -> None:
+        self.config = config
+        self.hosts = hosts
+        self.state = SessionState.CLOSED
+        self.phase = IDLE
+        self.reason = "not started"
+        self.session_id = 0
+        self.password = bytes(16)
+        self.last_zxid = 0
+        self.host: Host | None = None
+        self.timers = Timers(config.timeout)
+        self.watches = Watches()
+        self.connection: ClientConnection | None = None
+        self._resume = resume
+        self._chance = chance
+        self._auths: list[tuple[str, bytes]] = []
+        self._queue: deque[Call[Any]] = deque()
+        self._lost = LostWrites(self._conclude)
+        self._search: Search | None = None
+        self._output: list[bytes] = []
+        self._unsent = 0  # calls framed since the output was last taken
+        self._actions: list[Action] = []
+        self._completed: list[Call[Any]] = []
+        self._failures = 0
+        self._due = 0.0
+        self._pings: deque[float] = deque()
+        self._handshake_sent = 0.0
+        self._presented = 0
+        self._was_read_write = False
+        self._old_server = False
+        self._proven = True  # whether the connection has answered anything since it became READY
+        self._watch_zxid: int | None = None  # what the watches have seen, while they are not all set again
+        self._unarmed = 0
+
+    # Attempts
+
+    def _attempt_at(self, due: float) -> None:
+        self._due = due
+        self.phase = WAITING
+
+    def _begin_attempt(self) -> None:
+        self.host = self.hosts.next()
+        self.phase = CONNECTING
+        self._log(10, f"connecting to {self.host}")
+        self._actions.append(Connect(self.host, self.config.connect_timeout))
+
+    def _next_attempt(self, now: float, reason: str) -> None:
+        """The attempt failed: the next host at once, or after a pause when all of them were tried."""
+        self._log(20, f"cannot use {self.host}: {reason}")
+        self.reason = f"disconnected ({self.host}: {reason})"
+        if not self.hosts.round_ended:
+            self._attempt_at(now)
+            return
+        self._failures += 1
+        policy = self.config.reconnect
+        if policy.max_tries is not None and self._failures >= policy.max_tries:
+            self._finish(f"gave up connecting after {self._failures} rounds: {reason}", SessionState.CLOSED)
+            return
+        self._attempt_at(now + policy.pause(self._failures, self._chance()))
+
+    def _greet(self, now: float) -> None:
+        """The TCP connection is there: ask for the session."""
+        self.connection = ClientConnection(max_frame=self.config.max_frame)
+        self.connection.last_zxid = self.last_zxid
+        self._pings.clear()
+        # A session that was only ever served read-only means nothing to other servers.
+        self._presented = self.session_id if self._was_read_write else 0
+        request = ConnectRequest(
+            last_zxid_seen=self.last_zxid,
+            timeout_ms=max(1, int(self.config.timeout * 1000)),
+            session_id=self._presented,
+            password=self.password if self._presented else bytes(16),
+            read_only=self.config.read_only,
+        )
+        self._output.append(self.connection.connect(request))
+        self._handshake_sent = now
+        self.phase = HANDSHAKE
+        self._due = now + self.config.connect_timeout
+
+    # From the handshake to READY
+
+    def _welcome(self, event: Connected, now: float) -> None:
+        """The server granted or confirmed a session."""
+        if self._presented and event.session_id != self._presented:
+            # Whatever the server calls it, the ephemeral nodes of the old session are not ours any more.
+            if not self.config.renew_after_expiry:
+                self._expire(now, "the server answered with another session")
+                return
+            self._lose_session(now, "the server answered with another session")
+            self._change(SessionState.CONNECTING)
+        if not self._presented:
+            self.timers.lease_base = None
+        self.session_id = event.session_id
+        self.password = event.password
+        self.timers.timeout = event.timeout_ms / 1000
+        self.timers.sent = now
+        self.timers.answered(self._handshake_sent)
+        if event.read_only:
+            self._search = Search(now)
+        else:
+            self._was_read_write = True
+            self._search = None
+        self._log(20, f"session 0x{self.session_id:x} on {self.host}, timeout {self.timers.timeout:.1f} s")
+        self.phase = PREPARING
+        if not self._auths:
+            self._rearm(now)
+            return
+        assert self.connection is not None
+        replies = len(self._auths)
+
+        def authenticated(step: Step, now: float) -> None:
+            nonlocal replies
+            if step.error:
+                self._refuse_auth(now, step.error)
+                return
+            replies -= 1
+            if replies == 0:
+                self._rearm(now)
+
+        for scheme, credential in self._auths:
+            self._output.append(self.connection.send_auth(Step(AuthPacket(scheme, credential), authenticated)))
+
+    def _refuse_auth(self, now: float, code: int) -> None:
+        scheme = ", ".join(sorted({scheme for scheme, _ in self._auths}))
+        reason = f"authentication refused by {self.host} (scheme {scheme}): {error_for_code(code)}"
+        self._finish(reason, SessionState.AUTH_FAILED)
+
+    def _rearm(self, now: float) -> None:
+        """Set every watch again; the events of what was missed come before the replies."""
+        if self._old_server and self.watches.has_persistent:
+            self._drop_persistent()
+        # All parts carry one zxid: what was seen when the connection was lost. Their own replies raise `last_zxid`,
+        # so it is kept until the last part is answered, in case this connection ends before that.
+        if self._watch_zxid is None:
+            self._watch_zxid = self.last_zxid
+        requests = self.watches.rearm(self._watch_zxid)
+        self._unarmed = len(requests)
+        if not requests:
+            self._watch_zxid = None
+        for request in requests:
+            self._ask(request, self._rearmed)
+        for path, listener in self.watches.persistent_listeners():
+            self._tell(listener, EventType.NONE, path, -1, SessionState.CONNECTED)
+        if self._lost:
+            self._lost.investigate(self.session_id, self._ask, self._ready)
+        else:
+            self._ready(now)
+
+    def _rearmed(self, step: Step, now: float) -> None:
+        self._unarmed -= 1
+        if self._unarmed == 0:
+            self._watch_zxid = None
+        if step.error == UNIMPLEMENTED:
+            # The server ends the connection; on the next one the persistent watches are given up.
+            self._old_server = True
+        elif step.error:
+            self._log(30, f"watches could not be set again: {error_for_code(step.error)}")
+
+    def _drop_persistent(self) -> None:
+        for path, listener in self.watches.drop_persistent():
+            self._log(30, f"persistent watch on {path!r} lost: {self.host} does not know persistent watches")
+            self._tell(listener, EventType.PERSISTENT_WATCH_REMOVED, path, -1)
+
+    def _ready(self, now: float) -> None:
+        if self.phase != PREPARING:
+            return
+        self.phase = READY
+        self.reason = "connected"
+        self._proven = False
+        self._change(SessionState.CONNECTED_READ_ONLY if self._search is not None else SessionState.CONNECTED)
+        queue, self._queue = self._queue, deque()
+        for call in queue:
+            self._send(call, now)
+
+    def _send(self, call: Call[Any], now: float) -> None:
+        connection = self.connection
+        assert connection is not None
+        call.sent_at = now
+        if call.auth is None:
+            self._output.append(connection.send(call))
+            self._unsent += 1
+        else:
+            self._output.append(connection.send_auth(call))
+        self.timers.sent = now
+
+    def _ask(self, request: Request[Any], then: Callable[[Step, float], None]) -> None:
+        """Send a request of our own."""
+        assert self.connection is not None
+        self._output.append(self.connection.send(Step(request, then)))
+
+    # Losing the connection
+
+    def _drop(self, now: float, reason: str, *, poisoned: bool = False) -> None:
+        """The connection ended: sort what was under way, tell the state, try elsewhere.
+
+        poisoned: the oldest unanswered request's reply could not be read; it is not sent again.
+        """
+        connection, self.connection = self.connection, None
+        lost = connection.close() if connection is not None else []
+        was = self.phase
+        unsent, self._unsent = self._unsent, 0
+        self._output.clear()
+        self._search = None
+        self._lost.interrupted()
+        self._actions.append(Disconnect(reason))
+        self.reason = f"disconnected ({reason})"
+        if was == CLOSING:
+            self._sort(lost, now, unsent, poisoned)
+            self._finish("stopped", SessionState.CLOSED)
+            return
+        if was == HANDSHAKE:
+            self._next_attempt(now, reason)
+            return
+        self._log(30, f"connection to {self.host} lost: {reason}")
+        if was == READY:
+            self._change(SessionState.SUSPENDED)
+        self._sort(lost, now, unsent, poisoned)
+        if self._watch_zxid is None:
+            self._watch_zxid = self.last_zxid
+        # A server that grants the session and drops it at once must not be asked in a tight loop.
+        if was == PREPARING or not self._proven:
+            self._next_attempt(now, reason)
+        else:
+            self._failures = 0
+            self.hosts.restart(self.host)
+            self._attempt_at(now)
+
+    def _sort(self, lost: list[Any], now: float, unsent: int, poisoned: bool) -> None:
+        """Send again, look up later, or fail: every call that was under way."""
+        calls = [call for call in lost if isinstance(call, Call)]
+        culprit = lost[0] if poisoned and lost else None
+        again: list[Call[Any]] = []
+        writes: list[Call[Any]] = []
+        waiting = self.config.queue_when_disconnected and self.phase != CLOSING
+        for position, call in enumerate(calls):
+            never_sent = call.auth is None and position >= len(calls) - unsent
+            call.losses += 0 if never_sent else 1
+            call.xid = 0
+            bad = call is culprit or call.losses >= MOST_LOSSES
+            if call.abandoned or not waiting or bad:
+                outcome = Outcome.NOT_APPLIED if never_sent or call.recovery is None else Outcome.UNKNOWN
+                self._fail(call, self._connection_error(call, outcome))
+            elif never_sent or call.recovery is None:
+                again.append(call)
+            else:
+                writes.append(call)
+        self._queue.extendleft(reversed(again))
+        if writes:
+            self._lost.add(writes, self.last_zxid, now)
+
+    def _conclude(self, call: Call[Any], verdict: Verdict) -> None:
+        """The outcome of a lost write is known, or known to be unknown."""
+        if verdict.outcome is Outcome.APPLIED and verdict.reply is not None:
+            call.error = 0
+            call.reply = verdict.reply
+            self._completed.append(call)
+        elif verdict.code:
+            error = error_for_code(verdict.code, call.path)
+            error.outcome = verdict.outcome
+            self._fail(call, error)
+        else:
+            self._fail(call, self._connection_error(call, verdict.outcome))
+
+    def _connection_error(self, call: Call[Any], outcome: Outcome) -> ConnectionLostError:
+        known = {Outcome.NOT_APPLIED: "not applied", Outcome.APPLIED: "applied"}.get(outcome, "outcome unknown")
+        return ConnectionLostError(call.path, message=f"{call.path}: {self.reason}; {known}", outcome=outcome)
+
+    # Losing the session
+
+    def _expire(self, now: float, reason: str) -> None:
+        """The session is gone: everybody is told, and a new one is asked for."""
+        self._lose_session(now, reason)
+        if self.connection is not None:
+            self.connection.close()
+            self.connection = None
+            self._output.clear()
+            self._actions.append(Disconnect(reason))
+        elif self.phase == CONNECTING:
+            self._actions.append(Disconnect(reason))
+        if not self.config.renew_after_expiry:
+            self.phase = IDLE
+            return
+        self._change(SessionState.CONNECTING)
+        self._attempt_at(now)
+
+    def _lose_session(self, now: float, reason: str) -> None:
+        full = f"session 0x{self.session_id:x} expired: {reason}"
+        self.reason = full
+        self._log(30, full)
+        self.session_id, self.password, self._resume = 0, bytes(16), None
+        self._was_read_write = False
+        self._presented = 0
+        self.last_zxid = 0
+        self._watch_zxid = None
+        self.timers.lease_base = None
+        self.timers.received = now
+        self._change(SessionState.EXPIRED)
+        self._fail_everything(lambda call, outcome: SessionExpiredError(call.path, message=full, outcome=outcome))
+        for path, listener in self.watches.drop_all():
+            self._tell(listener, EventType.NONE, path, -1, SessionState.EXPIRED)
+
+    def _finish(self, reason: str, state: SessionState) -> None:
+        """The end: no further attempt is made until `start`."""
+        lost = self.connection.close() if self.connection is not None else []
+        if self.connection is not None or self.phase == CONNECTING:
+            self._actions.append(Disconnect(reason))
+        self.connection = None
+        self._output.clear()
+        self._unsent = 0
+        self._search = None
+        self.phase = IDLE
+        self.reason = reason
+        if state is SessionState.CLOSED:
+            self._log(20, f"session 0x{self.session_id:x} closed: {reason}")
+        for call in lost:
+            if isinstance(call, Call):
+                self._queue.append(call)
+                call.losses += 1
+
+        def error(call: Call[Any], outcome: Outcome) -> BaseException:
+            if state is SessionState.AUTH_FAILED:
+                return AuthFailedError(call.path, message=reason, outcome=outcome)
+            return SessionClosedError(f"request for {call.path!r} not answered: {reason}", outcome=outcome)
+
+        self._fail_everything(error)
+        for path, listener in self.watches.drop_all():
+            self._tell(listener, EventType.NONE, path, -1, state)
+        self._change(state)
+        self.session_id, self.password = 0, bytes(16)
+        self._was_read_write = False
+        self._presented = 0
+        self._watch_zxid = None
+        self.last_zxid = 0
+        self.timers.lease_base = None
+
+    def _fail_everything(self, error: Callable[[Call[Any], Outcome], BaseException]) -> None:
+        for call in self._lost.take():
+            self._fail(call, error(call, Outcome.UNKNOWN))
+        queue, self._queue = self._queue, deque()
+        for call in queue:
+            maybe = call.losses > 0 and call.recovery is not None
+            self._fail(call, error(call, Outcome.UNKNOWN if maybe else Outcome.NOT_APPLIED))
+
+    # Small things
+
+    def _fail(self, call: Call[Any], error: BaseException) -> None:
+        call.failure = error
+        self._completed.append(call)
+
+    def _change(self, state: SessionState) -> None:
+        if state is self.state:
+            return
+        if state not in ALLOWED[self.state]:
+            raise AssertionError(f"session state {self.state} may not become {state}")
+        self.state = state
+        self._actions.append(ChangeState(state))
+
+    def _tell(
+        self, listener: Listener, event_type: EventType, path: str, zxid: int, state: SessionState | None = None
+    ) -> None:
+        shown = strip_chroot(self.config.chroot, path) if self.config.chroot else path
+        event = WatchedEvent(event_type, state or self.state, shown if shown is not None else path, zxid)
+        self._actions.append(Deliver(listener, event))
+
+    def _renew_watch(self, mode: int, path: str) -> None:
+        kind = AddWatchMode.PERSISTENT if mode == PERSISTENT else AddWatchMode.PERSISTENT_RECURSIVE
+        self._ask(AddWatchRequest(path, kind), ignore)
+
+    def _remove_watch(self, path: str) -> None:
+        self._ask(RemoveWatchesRequest(path, WatcherType.ANY), ignore)
+
+    def _log(self, level: int, message: str) -> None:
+        self._actions.append(Log(level, message))

@@ -1,0 +1,219 @@
+"""What became of a write whose reply was lost: questions for the server, and the verdict.
+
+Rule: nothing here guesses. A verdict of applied or not applied follows from facts the server states; where they
+leave room for another writer, the verdict is unknown.
+
+The connection ended after a write went out. The next connection of the same session asks `sync`, so that it reads
+what was committed before, and then reads the nodes concerned. The old connection can do no more harm: the server
+closes it, or refuses its writes, once the session has moved (protocol notes 2.2 step 7 and 2.4). Three facts are
+proofs:
+
+- **The baseline.** Replies come in order, so the highest zxid this session has seen in a reply is lower than that
+  of the lost write. What was last changed at or before the baseline was not changed by the write; in
+  particular a parent whose pzxid is not above it has gained and lost no child since.
+- **The owner.** An ephemeral node that names this session, created after the baseline, was made by the lost create,
+  if this session had no other create under way that could have made it.
+- **The name.** A name the caller made unique (a GUID of its own) can only have been created by this call.
+
+An investigation is a generator: it yields requests, is sent their answers, and returns the verdict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from zk_wire import (
+    CreateMode,
+    ErrorCode,
+    ExistsRequest,
+    GetChildren2Request,
+    GetDataRequest,
+    Outcome,
+    Stat,
+    join_path,
+    split_path,
+    strip_chroot,
+)
+
+if TYPE_CHECKING:
+    from zk_wire import Request
+
+NO_NODE = int(ErrorCode.NO_NODE)
+NODE_EXISTS = int(ErrorCode.NODE_EXISTS)
+BAD_VERSION = int(ErrorCode.BAD_VERSION)
+# How many sequential siblings are looked at before an ephemeral one is called unknown.
+MOST_CANDIDATES = 64
+
+
+class Situation(NamedTuple):
+    """What is known when the connection is back.
+
+    baseline: highest zxid seen in a reply before the write was lost.   session_id: the session, still alive.
+    alone: whether no other lost create of this session may have made the same node.
+    """
+
+    baseline: int
+    session_id: int
+    alone: bool
+
+
+class Answer(NamedTuple):
+    """The reply to a question: an error code (0 = OK) and the response record."""
+
+    error: int
+    reply: Any
+
+
+class Verdict(NamedTuple):
+    """The outcome; with it the call's reply (when applied), or the error code that holds either way."""
+
+    outcome: Outcome
+    reply: Any = None
+    code: int = 0
+
+
+UNKNOWN = Verdict(Outcome.UNKNOWN)
+NOT_APPLIED = Verdict(Outcome.NOT_APPLIED)
+
+Investigation = Generator["Sequence[Request[Any]]", "Sequence[Answer]", Verdict]
+
+
+class Recovery:
+    """How to find out about one kind of write; the base class finds out nothing."""
+
+    __slots__ = ()
+
+    def investigate(self, situation: Situation) -> Investigation:
+        """Ask and conclude."""
+        return UNKNOWN
+        yield ()
+
+    def rivals(self) -> frozenset[str]:
+        """Names of nodes this write may create, to tell it from others under way."""
+        return frozenset()
+
+
+UNTELLABLE = Recovery()
+
+
+class CreateRecovery(Recovery):
+    """A create: by its czxid, its owner or its unique name."""
+
+    __slots__ = ("chroot", "mode", "path", "unique", "with_stat")
+
+    def __init__(self, path: str, mode: int, *, unique: bool, with_stat: bool, chroot: str = "") -> None:
+        self.path = path
+        self.chroot = chroot
+        self.mode = CreateMode(mode)
+        self.unique = unique
+        self.with_stat = with_stat
+
+    def rivals(self) -> frozenset[str]:
+        return frozenset((self.path,))
+
+    def investigate(self, situation: Situation) -> Investigation:
+        if self.mode.is_sequential:
+            return (yield from self._among_siblings(situation))
+        node, above = yield [ExistsRequest(self.path, False), ExistsRequest(split_path(self.path)[0], False)]
+        if node.error == NO_NODE:
+            return NOT_APPLIED if self.unique or untouched(above, situation) else UNKNOWN
+        if node.error:
+            return UNKNOWN
+        stat: Stat = node.reply.stat
+        if stat.czxid <= situation.baseline:
+            return Verdict(Outcome.NOT_APPLIED, code=NODE_EXISTS)
+        if self._is_ours(stat, situation):
+            return self._applied(self.path, stat)
+        return UNKNOWN
+
+    def _among_siblings(self, situation: Situation) -> Investigation:
+        parent, prefix = split_path(self.path)
+        (listing,) = yield [GetChildren2Request(parent, False)]
+        if listing.error:
+            return NOT_APPLIED if self.unique and listing.error == NO_NODE else UNKNOWN
+        if listing.reply.stat.pzxid <= situation.baseline:
+            return NOT_APPLIED
+        candidates = [name for name in listing.reply.children if is_sequel(name, prefix)]
+        if self.unique and not candidates:
+            return NOT_APPLIED
+        if not candidates or not (self.unique or self.mode.is_ephemeral) or len(candidates) > MOST_CANDIDATES:
+            return UNKNOWN
+        paths = [join_path(parent, name) for name in candidates]
+        answers = yield [ExistsRequest(path, False) for path in paths]
+        ours = [
+            (path, answer.reply.stat)
+            for path, answer in zip(paths, answers, strict=True)
+            if not answer.error
+            and answer.reply.stat.czxid > situation.baseline
+            and self._is_ours(answer.reply.stat, situation)
+        ]
+        if len(ours) == 1:
+            return self._applied(*ours[0])
+        return NOT_APPLIED if self.unique and not ours else UNKNOWN
+
+    def _is_ours(self, stat: Stat, situation: Situation) -> bool:
+        if self.mode.is_ephemeral:
+            return stat.ephemeral_owner == situation.session_id and (self.unique or situation.alone)
+        return self.unique
+
+    def _applied(self, path: str, stat: Stat) -> Verdict:
+        shown = strip_chroot(self.chroot, path) or path
+        return Verdict(Outcome.APPLIED, (shown, stat) if self.with_stat else shown)
+
+
+class SetRecovery(Recovery):
+    """A set: by its mzxid, and for a conditional one by what took its version."""
+
+    __slots__ = ("data", "path", "version")
+
+    def __init__(self, path: str, data: bytes | None, version: int) -> None:
+        self.path = path
+        self.data = data
+        self.version = version
+
+    def investigate(self, situation: Situation) -> Investigation:
+        node, above = yield [GetDataRequest(self.path, False), ExistsRequest(split_path(self.path)[0], False)]
+        if node.error == NO_NODE:
+            if untouched(above, situation):
+                return Verdict(Outcome.NOT_APPLIED, code=NO_NODE)
+            return UNKNOWN
+        if node.error:
+            return UNKNOWN
+        stat: Stat = node.reply.stat
+        if stat.mzxid <= situation.baseline:
+            return NOT_APPLIED
+        # Exactly one write takes version v to v + 1. If it wrote other bytes, it was not this one.
+        if 0 <= self.version == stat.version - 1 and stat.czxid <= situation.baseline and node.reply.data != self.data:
+            return Verdict(Outcome.NOT_APPLIED, code=BAD_VERSION)
+        return UNKNOWN
+
+
+class DeleteRecovery(Recovery):
+    """A delete: by the node still being there, or by its parent not having lost a child."""
+
+    __slots__ = ("path",)
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def investigate(self, situation: Situation) -> Investigation:
+        node, above = yield [ExistsRequest(self.path, False), ExistsRequest(split_path(self.path)[0], False)]
+        if node.error == NO_NODE:
+            # It is gone; by whom is known only when nobody can have deleted it meanwhile.
+            gone_before = untouched(above, situation)
+            return Verdict(Outcome.NOT_APPLIED if gone_before else Outcome.UNKNOWN, code=NO_NODE)
+        if not node.error and node.reply.stat.czxid <= situation.baseline:
+            return NOT_APPLIED
+        return UNKNOWN
+
+
+def untouched(above: Answer, situation: Situation) -> bool:
+    """Whether the parent has gained and lost no child since the baseline."""
+    return not above.error and above.reply.stat.pzxid <= situation.baseline
+
+
+def is_sequel(name: str, prefix: str) -> bool:
+    """Whether a child's name is the prefix and a sequence number of the server's making (`%010d`)."""
+    number = name[len(prefix) :]
+    return name.startswith(prefix) and len(number) == 10 and number.removeprefix("-").isdigit()

@@ -1,0 +1,199 @@
+"""Watches that are armed, whom they concern, and how they survive a new connection.
+
+Rule: nothing here sends. `rearm` returns requests, `forget` says what the server may forget; the core sends.
+
+A server forgets a client's watches with the connection, so they are set again with SetWatches2 (SetWatches where
+no persistent watch exists, which older servers understand), in parts, because the server drops a connection that
+sends a frame above `jute.maxbuffer` (1,048,575 bytes by default). All parts carry one zxid, captured before the
+first is sent. Changes in between are reported by the server for one-shot watches; for persistent ones it reports
+nothing, so their owners are told to read again.
+
+Servers 3.6 to 3.8 keep one mode per path and connection: a one-shot registration cancels a persistent one on the
+same path, and a recursive one replaces a plain one. The first is healed by setting the persistent watch again
+(`must_renew`), the second is refused before it is sent (`conflict`).
+Source: ClientCnxn.java (primeConnection, SET_WATCHES_MAX_LENGTH), ZKWatchManager.java; protocol notes 6.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from zk_wire import EventType
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from zk_wire import Request
+
+# As the Java client: a part is closed when its paths reach this many bytes.
+PART_BYTES = 128 * 1024
+
+DATA, EXIST, CHILD, PERSISTENT, RECURSIVE = range(5)
+ONE_SHOT = (DATA, EXIST, CHILD)
+_FIRED = {
+    int(EventType.CREATED): (DATA, EXIST),
+    int(EventType.CHANGED): (DATA, EXIST),
+    int(EventType.DELETED): (DATA, EXIST, CHILD),
+    int(EventType.CHILD): (CHILD,),
+}
+
+
+class Listener(Protocol):
+    """Whoever is told of an event; compared by equality, so that one function is told once."""
+
+    def __call__(self, event: object, /) -> object: ...
+
+
+class WatchTarget(NamedTuple):
+    """A watch to be registered when the reply arrives: the table, the server's path, and whom to tell."""
+
+    table: int
+    path: str
+    listener: Listener
+
+
+class Watches:
+    """Every watch of a session."""
+
+    def __init__(self) -> None:
+        self.tables: tuple[dict[str, list[Listener]], ...] = ({}, {}, {}, {}, {})
+        # Paths the server may still watch persistently although nobody here listens in that mode any more.
+        self._lingering: set[str] = set()
+        self._stale: list[str] = []
+
+    def __len__(self) -> int:
+        return sum(len(listeners) for table in self.tables for listeners in table.values())
+
+    @property
+    def has_persistent(self) -> bool:
+        """Whether any persistent or recursive watch is armed."""
+        return bool(self.tables[PERSISTENT] or self.tables[RECURSIVE])
+
+    def add(self, table: int, path: str, listener: Listener) -> None:
+        """Arm a watch; the same listener on the same path and table counts once."""
+        listeners = self.tables[table].setdefault(path, [])
+        if listener not in listeners:
+            listeners.append(listener)
+
+    def must_renew(self, table: int, path: str) -> int | None:
+        """The mode to set again after a one-shot registration that may have cancelled it (servers 3.6 to 3.8)."""
+        if table in ONE_SHOT:
+            for mode in (PERSISTENT, RECURSIVE):
+                if path in self.tables[mode]:
+                    return mode
+        return None
+
+    def conflict(self, table: int, path: str) -> bool:
+        """Whether the path already has a persistent watch of the other mode."""
+        other = {PERSISTENT: RECURSIVE, RECURSIVE: PERSISTENT}.get(table)
+        return other is not None and path in self.tables[other]
+
+    def fire(self, event_type: int, path: str) -> list[Listener]:
+        """Whom an event concerns, each once; one-shot watches it uses up are gone afterwards."""
+        told: list[Listener] = []
+        used = False
+        for table in _FIRED.get(event_type, ()):
+            for listener in self.tables[table].pop(path, ()):
+                used = True
+                if listener not in told:
+                    told.append(listener)
+        for listener in self.tables[PERSISTENT].get(path, ()):
+            if listener not in told:
+                told.append(listener)
+        if self.tables[RECURSIVE] and event_type != EventType.CHILD:
+            for ancestor in ancestors(path):
+                for listener in self.tables[RECURSIVE].get(ancestor, ()):
+                    if listener not in told:
+                        told.append(listener)
+        if used and path in self._lingering and not self.watched(path):
+            # The caller sees this through `stale_paths`.
+            self._stale.append(path)
+        return told
+
+    def watched(self, path: str) -> bool:
+        """Whether anybody listens on exactly this path."""
+        return any(path in table for table in self.tables)
+
+    def forget(self, path: str, listener: Listener, tables: tuple[int, ...] = (0, 1, 2, 3, 4)) -> bool:
+        """Drop a listener from a path; True when the server need not watch the path for us any more."""
+        dropped = False
+        for table in tables:
+            listeners = self.tables[table].get(path)
+            if listeners is not None and listener in listeners:
+                dropped = True
+                listeners.remove(listener)
+                if not listeners:
+                    del self.tables[table][path]
+                    if table in (PERSISTENT, RECURSIVE):
+                        self._lingering.add(path)
+        if dropped and not self.watched(path):
+            self._lingering.discard(path)
+            return True
+        return False
+
+    def paths_of(self, listener: Listener) -> list[str]:
+        """Every path a listener watches."""
+        return [path for table in self.tables for path, listeners in table.items() if listener in listeners]
+
+    def stale_paths(self) -> list[str]:
+        """Paths the server still watches persistently for nobody; each is returned once."""
+        stale, self._stale = self._stale, []
+        for path in stale:
+            self._lingering.discard(path)
+        return stale
+
+    def drop_all(self) -> list[tuple[str, Listener]]:
+        """Forget every watch (the session is gone) and return whom to tell."""
+        told: dict[tuple[str, int], tuple[str, Listener]] = {}
+        for table in self.tables:
+            for path, listeners in table.items():
+                for listener in listeners:
+                    told[path, id(listener)] = (path, listener)
+            table.clear()
+        self._lingering.clear()
+        return list(told.values())
+
+    def drop_persistent(self) -> list[tuple[str, Listener]]:
+        """Forget the persistent watches (this server has none) and return whom to tell."""
+        told = [(p, f) for mode in (PERSISTENT, RECURSIVE) for p, fs in self.tables[mode].items() for f in fs]
+        self.tables[PERSISTENT].clear()
+        self.tables[RECURSIVE].clear()
+        return told
+
+    def persistent_listeners(self) -> list[tuple[str, Listener]]:
+        """Everyone who holds a persistent or recursive watch."""
+        return [(p, f) for mode in (PERSISTENT, RECURSIVE) for p, fs in self.tables[mode].items() for f in fs]
+
+    def rearm(self, relative_zxid: int) -> list[Request[None]]:
+        """The requests that set every watch again, in parts of about 128 KiB."""
+        from zk_wire import SetWatches, SetWatches2
+
+        requests: list[Request[None]] = []
+        for part in self._parts():
+            if part[PERSISTENT] or part[RECURSIVE]:
+                requests.append(SetWatches2(relative_zxid, *part))
+            else:
+                requests.append(SetWatches(relative_zxid, *part[:3]))
+        return requests
+
+    def _parts(self) -> Iterator[tuple[list[str], ...]]:
+        part: tuple[list[str], ...] = ([], [], [], [], [])
+        size = 0
+        for table, paths in enumerate(self.tables):
+            for path in paths:
+                part[table].append(path)
+                size += 4 + len(path.encode())
+                if size >= PART_BYTES:
+                    yield part
+                    part, size = ([], [], [], [], []), 0
+        if size:
+            yield part
+
+
+def ancestors(path: str) -> Iterator[str]:
+    """A path, its parent, and so on to the root."""
+    while True:
+        yield path
+        if path == "/":
+            return
+        path = path[: path.rfind("/")] or "/"

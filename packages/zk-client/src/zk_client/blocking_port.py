@@ -1,0 +1,361 @@
+"""The port of threads and greenlets: its coroutines block inside and never suspend.
+
+Rule: one line per request; what a body may rely on stands in `port`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from zk_wire import OperationTimeoutError, Outcome
+
+from . import steps
+from .faces import run_blocking
+from .watching import Watcher
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Sequence
+
+    from zk_wire import ACL, Stat
+
+    from .calls import Call
+    from .client import Client
+    from .handlers.base import Runtime
+    from .port import Event, Operation, OperationResult
+    from .states import SessionState, WatchedEvent
+
+T = TypeVar("T")
+
+
+class TaskCancelled(BaseException):
+    """Raised inside a body whose task was cancelled; not an Exception, so that no body swallows it by accident."""
+
+
+class BlockingEvent:
+    """A flag. Whoever waits for it in a task is also woken when the task is cancelled."""
+
+    def __init__(self, runtime: Runtime, current: Callable[[], BlockingTask[Any] | None]) -> None:
+        self._runtime = runtime
+        self._current = current
+        self._mutex = runtime.lock()
+        self._set = False
+        self._sleepers: list[Any] = []
+
+    def set(self) -> None:
+        """Raise the flag and wake everybody who waits."""
+        with self._mutex:
+            self._set = True
+            sleepers, self._sleepers = self._sleepers, []
+        for sleeper in sleepers:
+            sleeper.set()
+
+    def clear(self) -> None:
+        """Lower the flag."""
+        self._set = False
+
+    def is_set(self) -> bool:
+        """Whether the flag is up."""
+        return self._set
+
+    async def wait(self, timeout: float | None = None) -> bool:
+        """Wait until the flag is up; False when `timeout` seconds go by first."""
+        task = self._current()
+        if task is not None:
+            task.check()
+        if self._set:
+            return True
+        sleeper = self._runtime.event()
+        with self._mutex:
+            if self._set:
+                return True
+            self._sleepers.append(sleeper)
+        if task is not None:
+            task.sleeper = sleeper
+            if task.cancelled and not task.shields:
+                sleeper.set()
+        try:
+            sleeper.wait(timeout)
+        finally:
+            if task is not None:
+                task.sleeper = None
+            with self._mutex:
+                if sleeper in self._sleepers:
+                    self._sleepers.remove(sleeper)
+        if task is not None:
+            task.check()
+        return self._set
+
+
+class BlockingWatcher:
+    """A one-shot watch for bodies: `Watcher` with coroutines that block."""
+
+    runs_inline = True
+
+    def __init__(self, port: BlockingPort, wake: Event | None) -> None:
+        self._flag = port.event()
+        self._value = Watcher(port.client.runtime, port.client.forget_watcher, None)
+        self._wake = wake
+        self._forget = port.client.forget_watcher
+
+    @property
+    def closed(self) -> bool:
+        """Whether the watch was given up."""
+        return self._value.closed
+
+    def __call__(self, event: object) -> None:
+        self._value(event)
+        self._flag.set()
+        if self._wake is not None:
+            self._wake.set()
+
+    @property
+    def event(self) -> WatchedEvent | None:
+        """What the watch saw; None so far."""
+        return self._value.event
+
+    async def wait(self, timeout: float | None = None) -> WatchedEvent | None:
+        """Wait for the event; None when `timeout` seconds go by first, or the watcher was closed."""
+        await self._flag.wait(timeout)
+        return self._value.event
+
+    async def close(self) -> None:
+        """Forget the watch, here at once and on the server when it was the last one on its path."""
+        if not self._value.closed:
+            self._value.closed = True
+            if self._value.event is None:
+                self._forget(self)
+            self._flag.set()
+            if self._wake is not None:
+                self._wake.set()
+
+
+class BlockingTask(Generic[T]):
+    """A body in a worker of its own."""
+
+    def __init__(self, port: BlockingPort, body: Coroutine[object, None, T], name: str) -> None:
+        self.cancelled = False
+        self.shields = 0  # how many shielded bodies it is inside of
+        self.sleeper: Any = None
+        self._ended = port.client.runtime.event()
+        self._result: T | None = None
+        self._failure: BaseException | None = None
+        self._body = body
+        self._port = port
+        port.client.runtime.spawn(f"zk-client {name}", self._run)
+
+    def _run(self) -> None:
+        runtime = self._port.client.runtime
+        runtime.set_task(self)
+        try:
+            self._result = run_blocking(self._body)
+        except BaseException as error:
+            self._failure = error
+        finally:
+            runtime.set_task(None)
+            self._ended.set()
+
+    def check(self) -> None:
+        """Raise TaskCancelled once the task was cancelled."""
+        if self.cancelled and not self.shields:
+            raise TaskCancelled
+
+    @property
+    def done(self) -> bool:
+        """Whether the body has ended."""
+        return self._ended.is_set()
+
+    def cancel(self) -> None:
+        """Ask the body to end: its current or next wait raises TaskCancelled."""
+        self.cancelled = True
+        sleeper = self.sleeper
+        if sleeper is not None:
+            sleeper.set()
+
+    async def join(self, timeout: float | None = None) -> T:
+        """Wait for the end and return the body's result, or raise what it raised."""
+        if not self._ended.wait(timeout):
+            raise TimeoutError(f"the body still runs after {timeout} s")
+        if self._failure is not None:
+            raise self._failure
+        return self._result  # type: ignore[return-value]
+
+
+class BlockingPort:
+    """What bodies await, for one client whose calls block.
+
+    deadline: monotonic seconds by which every request and sleep must end; None for no limit.
+    """
+
+    def __init__(self, client: Client, deadline: float | None = None) -> None:
+        self.client = client
+        self._deadline = deadline
+        self._operations = client.operations
+        self._call = client.handler.call
+        self._runtime = client.runtime
+
+    def _run(self, call: Call[T]) -> T:
+        task = self._runtime.current_task()
+        if task is not None:
+            task.check()
+        if self._deadline is None:
+            result: T = self._call(call, self.client.call_timeout)
+            return result
+        remaining = self._deadline - self._runtime.now()
+        if remaining <= 0:
+            raise OperationTimeoutError(
+                call.path, message="the time was over before it began", outcome=Outcome.NOT_APPLIED
+            )
+        bounded: T = self._call(call, remaining)
+        return bounded
+
+    # Requests
+
+    async def create(
+        self,
+        path: str,
+        value: bytes | None = b"",
+        acl: Sequence[ACL] | None = None,
+        *,
+        ephemeral: bool = False,
+        sequence: bool = False,
+        makepath: bool = False,
+        unique: bool = False,
+    ) -> str:
+        """Create a node and return its path."""
+
+        async def create() -> str:
+            return self._run(self._operations.create(path, value, acl, ephemeral, sequence, unique=unique))
+
+        return await (steps.create_with_parents(self, path, acl, create) if makepath else create())
+
+    async def create_with_stat(
+        self,
+        path: str,
+        value: bytes | None = b"",
+        acl: Sequence[ACL] | None = None,
+        *,
+        ephemeral: bool = False,
+        sequence: bool = False,
+        makepath: bool = False,
+        unique: bool = False,
+    ) -> tuple[str, Stat]:
+        """Create a node and return its path and Stat."""
+
+        async def create() -> tuple[str, Stat]:
+            return self._run(self._operations.create_with_stat(path, value, acl, ephemeral, sequence, unique=unique))
+
+        return await (steps.create_with_parents(self, path, acl, create) if makepath else create())
+
+    async def delete(self, path: str, version: int = -1) -> None:
+        """Delete a node without children."""
+        self._run(self._operations.delete(path, version))
+
+    async def exists(self, path: str, watch: Any = None) -> Stat | None:
+        """Return the node's Stat, or None."""
+        return self._run(self._operations.exists(path, watch))
+
+    async def get(self, path: str, watch: Any = None) -> tuple[bytes | None, Stat]:
+        """Return the node's data and Stat."""
+        return self._run(self._operations.get(path, watch))
+
+    async def set(self, path: str, value: bytes | None, version: int = -1) -> Stat:
+        """Replace the node's data and return its new Stat."""
+        return self._run(self._operations.set(path, value, version))
+
+    async def get_children(self, path: str, watch: Any = None) -> list[str]:
+        """Return the names of the node's children."""
+        return self._run(self._operations.get_children(path, watch))
+
+    async def sync(self, path: str) -> str:
+        """Bring the connected server up to date with the leader."""
+        return self._run(self._operations.sync(path))
+
+    async def ensure_path(self, path: str, acl: Sequence[ACL] | None = None) -> None:
+        """Create the node and its parents where they are missing."""
+        await steps.ensure_path(self, path, acl)
+
+    async def commit(self, operations: Sequence[Operation]) -> list[OperationResult]:
+        """Apply all operations or none."""
+        transaction = self.client.transaction()
+        for operation in operations:
+            transaction.add(operation)
+        return self._run(transaction.call())
+
+    # Waiting, time, tasks
+
+    def watcher(self, wake: Event | None = None) -> BlockingWatcher:
+        """Make a one-shot watch as a value."""
+        return BlockingWatcher(self, wake)
+
+    def event(self) -> BlockingEvent:
+        """Make an event, with its flag down."""
+        return BlockingEvent(self._runtime, self._runtime.current_task)
+
+    async def sleep(self, seconds: float) -> None:
+        """Pause."""
+        if self._deadline is not None and self._runtime.now() + seconds > self._deadline:
+            await self.event().wait(max(0.0, self._deadline - self._runtime.now()))
+            raise OperationTimeoutError(None, message="the time was over during a pause", outcome=Outcome.NOT_APPLIED)
+        await self.event().wait(seconds)
+
+    def now(self) -> float:
+        """Seconds on the monotonic clock."""
+        return self._runtime.now()
+
+    def chance(self) -> float:
+        """A random number in [0, 1)."""
+        return self._runtime.chance()
+
+    def until(self, deadline: float | None) -> BlockingPort:
+        """This port with every request and `sleep` bounded by a deadline."""
+        return BlockingPort(self.client, deadline)
+
+    def spawn(self, body: Coroutine[object, None, T], name: str) -> BlockingTask[T]:
+        """Run a body in a worker of its own."""
+        return BlockingTask(self, body, name)
+
+    async def shielded(self, body: Coroutine[object, None, T]) -> T:
+        """Run a body to its end even when the caller is cancelled meanwhile."""
+        task = self._runtime.current_task()
+        if task is None:
+            return await body
+        task.shields += 1
+        try:
+            return await body
+        finally:
+            task.shields -= 1
+
+    # Clean-up and identity
+
+    def background_delete(self, parent: str, name_prefix: str, session_id: int) -> None:
+        """See to it that no child of `parent` whose name begins with `name_prefix` is left."""
+        self.client.clean_up(steps.sweep(BlockingPort(self.client), parent, name_prefix, session_id))
+
+    def guid(self) -> str:
+        """Return 32 hex digits that nobody else has."""
+        return self._runtime.guid()
+
+    # The session
+
+    @property
+    def session_id(self) -> int | None:
+        """The session's id; None before there is one."""
+        return self.client.session_id
+
+    @property
+    def state(self) -> SessionState:
+        """The session's state."""
+        return self.client.handler.core.state
+
+    @property
+    def lease_remaining(self) -> float:
+        """Seconds for which the server cannot have expired the session."""
+        return self.client.lease_remaining
+
+    def add_listener(self, listener: Callable[[SessionState], None]) -> None:
+        """Have a listener called with every new state."""
+        self.client.add_listener(listener)
+
+    def remove_listener(self, listener: Callable[[SessionState], None]) -> None:
+        """Stop calling a listener."""
+        self.client.remove_listener(listener)

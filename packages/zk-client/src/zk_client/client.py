@@ -1,0 +1,382 @@
+"""The client whose calls block: a session, its life, and its watches; the operations are in `requests`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from zk_wire import RemoteProtocolError, parse_srvr
+
+from ._session.core import SessionCore
+from ._session.machine import SessionConfig
+from ._session.watches import PERSISTENT, RECURSIVE
+from .blocking_port import BlockingPort
+from .calls import Call
+from .errors import ConfigurationError, StartTimeoutError
+from .faces import run_blocking
+from .handlers.blocking import BlockingHandler
+from .handlers.connecting import ask
+from .handlers.log import logger
+from .handlers.threading import ThreadRuntime
+from .hosts import Host, HostList, parse_hosts
+from .operations import Operations, encode_acls
+from .requests import Requests
+from .retry import RetryPolicy, retrying
+from .states import SessionState
+from .watching import PersistentWatch, Watcher
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterable, Sequence
+    from types import TracebackType
+    from typing import ParamSpec, TypeVar
+
+    from zk_wire import ACL
+
+    from .handlers.base import Runtime
+    from .states import WatchedEvent
+
+    P = ParamSpec("P")
+    T = TypeVar("T")
+
+# A client that lost its server looks for another at once, then with growing pauses.
+RECONNECT = RetryPolicy(delay=0.1, backoff=2.0, jitter=0.5, max_delay=5.0)
+
+
+class Client(Requests):
+    """A ZooKeeper client whose calls block, for threads.
+
+    hosts: "host:port,host:port/chroot", or a list of such parts.   timeout: session timeout asked for, in seconds;
+    the server may change it (`session_timeout`).   client_id: (session id, password) of a session to resume.
+    default_acl: for nodes created without one; None lets anyone do anything.   auth_data: (scheme, credential)
+    pairs presented on every connection.   read_only: accept a server that lost its quorum, and look for a better one.
+    randomize_hosts: try the hosts in a new random order each round.   connect_timeout: seconds for each address, and
+    for the server's answer; by default timeout / number of hosts, at most 5 s, so that a dead host costs little.
+    connection_retry: pauses between rounds over all hosts.   command_retry: what `retry` does.
+    when_disconnected: "queue" lets requests wait for a connection, "fail" raises ConnectionLostError at once.
+    call_timeout: seconds after which a blocking call raises CallTimeoutError; None leaves it to the session, which
+    ends every call at the latest when it expires.   resolve_timeout: seconds a lost write may wait to be looked up;
+    by default the session timeout.   renew_after_expiry: begin a new session when one expires.
+    max_frame: bytes of the longest reply accepted.   max_request: bytes of the longest request sent, the server's
+    jute.maxbuffer.   runtime: the world to run in; threads by default.
+
+    One client serves any number of threads. It costs one background thread while started, and a second one while
+    callbacks run. A client may be started again after `stop`.
+    """
+
+    def __init__(
+        self,
+        hosts: str | Iterable[str] = "127.0.0.1:2181",
+        timeout: float = 10.0,
+        *,
+        client_id: tuple[int, bytes] | None = None,
+        default_acl: Sequence[ACL] | None = None,
+        auth_data: Iterable[tuple[str, str | bytes]] = (),
+        read_only: bool = False,
+        randomize_hosts: bool = True,
+        connect_timeout: float | None = None,
+        connection_retry: RetryPolicy | None = None,
+        command_retry: RetryPolicy | None = None,
+        when_disconnected: Literal["queue", "fail"] = "queue",
+        call_timeout: float | None = None,
+        resolve_timeout: float | None = None,
+        renew_after_expiry: bool = True,
+        max_frame: int = 64 * 1024 * 1024,
+        max_request: int = 1_048_575,
+        runtime: Runtime | None = None,
+    ) -> None:
+        self.hosts, self.chroot = parse_hosts(hosts)
+        _check_seconds("timeout", timeout, least=0.001)
+        _check_seconds("connect_timeout", connect_timeout, least=0.001)
+        _check_seconds("call_timeout", call_timeout)
+        _check_seconds("resolve_timeout", resolve_timeout)
+        if when_disconnected not in ("queue", "fail"):
+            raise ConfigurationError(f'when_disconnected must be "queue" or "fail", not {when_disconnected!r}')
+        if default_acl is not None:
+            encode_acls(default_acl)
+        self._default_acl = default_acl
+        self.call_timeout = call_timeout
+        self.runtime: Runtime = ThreadRuntime() if runtime is None else runtime
+        self._command_retry = (command_retry or RetryPolicy()).check()
+        config = SessionConfig(
+            timeout=timeout,
+            connect_timeout=min(timeout / len(self.hosts), 5.0) if connect_timeout is None else connect_timeout,
+            reconnect=(connection_retry or RECONNECT).check(),
+            read_only=read_only,
+            queue_when_disconnected=when_disconnected == "queue",
+            resolve_timeout=resolve_timeout,
+            renew_after_expiry=renew_after_expiry,
+            max_frame=max_frame,
+            chroot=self.chroot,
+        )
+        shuffle = self._shuffle if randomize_hosts else None
+        self._core = SessionCore(config, HostList(self.hosts, shuffle), self.runtime.chance, _check_id(client_id))
+        self.handler = BlockingHandler(self._core, self.runtime)
+        self.operations = Operations(self.handler, self.chroot, default_acl, max_request)
+        self.port = BlockingPort(self)
+        self._interrupt = self.port.event()
+        self._cleaning: list[Coroutine[Any, Any, None]] = []
+        for scheme, credential in auth_data:
+            identity = self.operations.add_auth(scheme, credential).auth
+            assert identity is not None
+            self._core.add_identity(identity)
+
+    # Life
+
+    def start(self, timeout: float = 15.0) -> None:
+        """Connect, and return when a server has granted a session.
+
+        timeout: seconds; StartTimeoutError when they pass first, AuthFailedError when the credentials are refused;
+        the client is stopped then. No effect on a client that is connected already.
+        """
+        _check_seconds("timeout", timeout)
+        self.start_async()
+        self.handler.settled.wait(timeout)
+        state = self.handler.state
+        if state.is_connected:
+            if self.chroot:
+                self.exists_async("/").add_done_callback(self._warn_of_chroot)
+            return
+        reason = self._core.reason
+        self.stop()
+        listed = ",".join(str(host) for host in self.hosts)
+        if state is SessionState.AUTH_FAILED:
+            raise self._core.auth_error(reason)
+        raise StartTimeoutError(f"no session from {listed} within {timeout} s: {reason}")
+
+    def start_async(self) -> None:
+        """Begin to connect and return at once; `add_listener` or `wait_connected` tell when it is done."""
+        self._interrupt.clear()
+        self.handler.start()
+
+    def wait_connected(self, timeout: float | None = None) -> bool:
+        """Wait until the session is connected; False when `timeout` seconds pass first or it ends for good."""
+        self.handler.settled.wait(timeout)
+        return self.handler.state.is_connected
+
+    def stop(self, timeout: float = 5.0, *, close_session: bool = True) -> None:
+        """End the session, and return when nothing of the client runs any more.
+
+        timeout: seconds to wait for the server's confirmation; the session is closed here in any case.
+        close_session: False leaves it to the server, with its ephemeral nodes, until it expires; the next `start`
+        resumes it, and so does another client given `client_id`.
+        Requests under way are answered first; those that cannot be raise SessionClosedError. May be called from any
+        thread, from a callback, more than once, and on a client that never started.
+        """
+        self._interrupt.set()
+        self.handler.stop(timeout, close_session=close_session)
+
+    def close(self) -> None:
+        """End the session as `stop` does."""
+        self.stop()
+
+    def restart(self, timeout: float = 15.0) -> None:
+        """End the session and begin a new one, also after an expiry or a refused authentication."""
+        self.stop()
+        self.start(timeout)
+
+    def reconnect(self) -> None:
+        """Drop the connection and find a server again; the session goes on."""
+        self.handler.reconnect("reconnect() was called")
+
+    def __enter__(self) -> Client:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    # The session
+
+    @property
+    def state(self) -> SessionState:
+        """The session's state, as last told to listeners."""
+        return self.handler.state
+
+    @property
+    def connected(self) -> bool:
+        """Whether a server serves the session right now."""
+        return self._core.state.is_connected
+
+    @property
+    def session_id(self) -> int | None:
+        """The session's id, as in a Stat's `ephemeral_owner`; None when there is no session."""
+        return self._core.session_id or None
+
+    @property
+    def client_id(self) -> tuple[int, bytes] | None:
+        """(session id, password) with which another client can resume the session; None when there is none."""
+        return (self._core.session_id, self._core.password) if self._core.session_id else None
+
+    @property
+    def session_timeout(self) -> float:
+        """The session timeout in force, in seconds: the server's answer to the one asked for."""
+        return self._core.timers.timeout
+
+    @property
+    def lease_remaining(self) -> float:
+        """Seconds for which no server can have given this session up; 0 when that is not certain.
+
+        Counted from when the last request that was answered had been sent, so it errs on the safe side. A lock
+        held by this session is certainly still held while this is above 0, as far as this client is concerned.
+        """
+        return self._core.lease_remaining(self.runtime.now())
+
+    @property
+    def last_zxid(self) -> int:
+        """The highest transaction id seen in a reply."""
+        return self._core.last_zxid
+
+    @property
+    def server_address(self) -> tuple[str, int] | None:
+        """Address and port of the connected server; None while there is none."""
+        return self.handler.peer
+
+    def add_listener(self, listener: Callable[[SessionState], object]) -> None:
+        """Have `listener(state)` called with every change of state, in order, on the client's dispatcher.
+
+        It may call the client. An exception in it is logged. Adding one twice has no effect.
+        """
+        if not callable(listener):
+            raise ConfigurationError(f"a listener must be callable, but {listener!r} is not")
+        if listener not in self.handler.listeners:
+            self.handler.listeners.append(listener)
+
+    def remove_listener(self, listener: Callable[[SessionState], object]) -> None:
+        """Stop calling a listener; no effect on one that is not registered."""
+        if listener in self.handler.listeners:
+            self.handler.listeners.remove(listener)
+
+    def command(self, word: str = "ruok", timeout: float = 5.0) -> str:
+        """Send a four-letter word to the connected server, on a connection of its own, and return its whole answer.
+
+        Raises ConnectionLostError while there is no server, OSError when it does not answer in time.
+        """
+        address = self.server_address
+        if address is None:
+            raise self._core.no_connection()
+        return ask(self.runtime, Host(*address), word, timeout)
+
+    def server_version(self) -> tuple[int, ...]:
+        """The connected server's version, for example (3, 9, 4); asks `srvr`, which servers allow by default."""
+        version = parse_srvr(self.command("srvr")).version
+        numbers = version.partition("-")[0].split(".")
+        if not all(number.isdigit() for number in numbers):
+            raise RemoteProtocolError(f"the server calls its version {version!r}")
+        return tuple(int(number) for number in numbers)
+
+    # Watches
+
+    def watcher(self) -> Watcher:
+        """Make a one-shot watch as a value: give it to one read as `watch`, then wait for its event."""
+        return Watcher(self.runtime, self.forget_watcher, None)
+
+    def watch(self, path: str, *, recursive: bool = False) -> PersistentWatch:
+        """Watch a node until told otherwise; with `recursive` everything below it too (servers of 3.6 and newer).
+
+        Returns a value to iterate over. The node need not exist. After a reconnect it yields an event of type NONE
+        with a connected state, because no server reports what a persistent watch missed: read again then.
+        Raises ConfigurationError for a path that this client watches persistently in the other mode already:
+        servers before 3.9 keep one mode per path.
+        """
+        watch = PersistentWatch(self.runtime, path, recursive, self.forget_watcher)
+        self._add_watch(path, watch, recursive)
+        return watch
+
+    def add_watch(self, path: str, listener: Callable[[WatchedEvent], object], *, recursive: bool = False) -> None:
+        """As `watch`, calling `listener(event)` on the client's dispatcher for every event."""
+        self._add_watch(path, listener, recursive)
+
+    def remove_watch(self, path: str, listener: Callable[[WatchedEvent], object]) -> None:
+        """Forget a listener's watches on a path, of every kind; here at once, then on the server."""
+        self.handler.forget_watch(self.operations.target_path(path), listener)
+
+    def _add_watch(self, path: str, listener: Any, recursive: bool) -> None:
+        call = self.operations.add_watch(path, listener, recursive=recursive)
+        assert call.watch is not None
+        if self._core.watches.conflict(RECURSIVE if recursive else PERSISTENT, call.watch.path):
+            raise ConfigurationError(
+                f"{path!r} already has a persistent watch that is {'not ' if recursive else ''}recursive; "
+                "servers before 3.9 keep one mode per path, so close that watch first"
+            )
+        self._run(call)
+
+    def forget_watcher(self, watcher: Any) -> None:
+        """Take a watcher off every path it watches."""
+        self.handler.forget_watcher(watcher)
+
+    # Retrying
+
+    def retry(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call a function again, as the client's `command_retry` says, while a lost connection keeps it from succeeding.
+
+        A write whose outcome is unknown is not repeated unless the policy says so. `stop` interrupts a pause.
+        Raises RetryFailedError when the policy gives up, RetryInterruptedError when the client is stopped.
+        """
+
+        async def attempt() -> T:
+            return function(*args, **kwargs)
+
+        return run_blocking(retrying(self.port, self._command_retry, attempt, interrupt=self._interrupt))
+
+    # What the faces in `requests` run on
+
+    def _run(self, call: Call[Any]) -> Any:
+        return self.handler.call(call, self.call_timeout)
+
+    def _submit(self, call: Call[Any]) -> Any:
+        self.handler.submit(call)
+        return call
+
+    def _body(self, body: Coroutine[Any, Any, Any]) -> Any:
+        return run_blocking(body)
+
+    def _body_async(self, path: str, body: Coroutine[Any, Any, Any]) -> Any:
+        future: Call[Any] = Call(self.handler, b"", _no_reply, path)
+
+        def run() -> None:
+            try:
+                future.reply = run_blocking(body)
+            except BaseException as error:
+                future.failure = error
+            self.handler.complete(future)
+
+        self.runtime.spawn("zk-client steps", run)
+        return future
+
+    def clean_up(self, body: Coroutine[Any, Any, None]) -> None:
+        """Run a clean-up beside everything else."""
+        self.runtime.spawn("zk-client clean-up", lambda: run_blocking(body))
+
+    def _shuffle(self, hosts: list[Host]) -> None:
+        hosts.sort(key=lambda _: self.runtime.chance())
+
+    def _warn_of_chroot(self, call: Call[Any]) -> None:
+        if call.exception() is None and call.result() is None:
+            logger().warning("the chroot %r does not exist; every path below it is missing", self.chroot)
+
+    def __repr__(self) -> str:
+        listed = ",".join(str(host) for host in self.hosts)
+        return f"<Client {listed}{self.chroot} {self._core.state} session=0x{self._core.session_id:x}>"
+
+
+def _no_reply(buf: bytes, pos: int, end: int) -> None:
+    """For futures that are no request of their own."""
+
+
+def _check_seconds(name: str, value: float | None, least: float = 0.0) -> None:
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ConfigurationError(f"{name} must be a number of seconds, not {value!r}")
+    if not least <= value < 2_147_483:
+        raise ConfigurationError(f"{name} must lie between {least} and 2147483 seconds, but is {value}")
+
+
+def _check_id(client_id: tuple[int, bytes] | None) -> tuple[int, bytes] | None:
+    if client_id is None:
+        return None
+    session_id, password = client_id
+    if not isinstance(session_id, int) or not isinstance(password, bytes):
+        raise ConfigurationError("client_id must be (session id, password), an int and bytes")
+    return session_id, password

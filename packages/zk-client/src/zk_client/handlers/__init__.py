@@ -1,0 +1,1 @@
+"""What carries bytes and time between the session core and the world: threads here, gevent and asyncio likewise."""

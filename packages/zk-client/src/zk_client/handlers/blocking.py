@@ -1,0 +1,539 @@
+"""Carries bytes and time for clients whose calls block: threads, and greenlets through their own runtime.
+
+Rule: it decides nothing. Under its mutex it tells the session core what happened and performs what the core asks.
+
+How a request travels. The calling thread encodes it, hands it to the core and sends it. A caller that then waits
+reads the socket itself and completes everybody's replies from what it receives (it *leads*); others that wait
+meanwhile sleep on a lock of their own. That saves a hand-over between threads per call, which costs as much as the
+network. One background thread connects, keeps time, and reads while no caller does. When callers lead, it steps
+aside and only looks in every few milliseconds; when it finds that nobody has led since, it reads again. A leader
+that leaves wakes the next one that waits; should that wake-up hit a thread that has just given up, the background
+thread takes over within the same few milliseconds, so no reply can stay unread.
+
+A request whose caller does not wait is sent at once when nothing is in flight; otherwise it joins others and is
+sent when somebody waits, when many are together, or when the next reply arrives.
+
+A thread that reads never waits to write: with both buffers full, client and server would wait for each other.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from zk_wire import Outcome
+
+from .._session.actions import ChangeState, Connect, Deliver, Disconnect, Log, Probe
+from .._session.machine import CONNECTING, IDLE
+from ..errors import CallTimeoutError
+from ..states import SessionState
+from .connecting import Attempt, search_read_write
+from .dispatcher import Dispatcher
+from .link import RECEIVE, Link
+from .log import logger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .._session.core import SessionCore
+    from ..calls import Call
+    from .base import Runtime, RuntimeLock, Worker
+
+# How long the background thread leaves the reading to callers before it looks again whether they still do.
+GRACE = 0.005
+# Requests nobody waits for yet are sent together up to this number.
+TOGETHER = 512
+LARGE = 4096
+NO_DATA = b""
+
+
+class BlockingHandler:
+    """One client's connection to the world; see the module's text."""
+
+    def __init__(self, core: SessionCore, runtime: Runtime) -> None:
+        self.core = core
+        self.runtime = runtime
+        self.mutex = runtime.lock()
+        self.dispatcher = Dispatcher(runtime)
+        self.state = core.state
+        self.listeners: list[Callable[[SessionState], object]] = []
+        self.settled = runtime.event()  # set when a start has succeeded or failed
+        self._now = runtime.now
+        self._poller = runtime.poller()
+        self._worker: Worker | None = None
+        self._link: Link | None = None
+        self._attempt: Attempt | None = None
+        self._dead: list[Link] = []
+        self._waiters: deque[tuple[Call[Any], RuntimeLock]] = deque()
+        self._leads = 0
+        self._probe: Probe | None = None
+
+    # Starting and stopping
+
+    def start(self) -> None:
+        """Start the background worker and begin to connect."""
+        with self.mutex:
+            if self.core.phase != IDLE:
+                return
+            self.settled.clear()
+            self.core.start(self._now())
+            self._perform()
+            old, self._worker = self._worker, None
+        if old is not None and not self.runtime.is_current(old):
+            old.join(5.0)
+        self._worker = self.runtime.spawn("zk-client", self._run)
+
+    def stop(self, timeout: float, *, close_session: bool = True) -> None:
+        """End the session, waiting at most `timeout` seconds for the server to confirm it."""
+        ended = self.runtime.event()
+        with self.mutex:
+            self._when_ended = ended
+            self.core.stop(self._now(), close_session=close_session)
+            self._perform()
+            if self.core.phase == IDLE:
+                ended.set()
+        self._flush(wait=False)
+        self._poller.wake()
+        if not ended.wait(timeout):
+            with self.mutex:
+                self.core.abort()
+                self._perform()
+        self._poller.wake()
+        worker = self._worker
+        if worker is not None:
+            worker.join(5.0)
+        if not self.dispatcher.is_current():
+            self.dispatcher.finish(5.0)
+
+    _when_ended: Any = None
+
+    # Requests
+
+    def call(self, call: Call[Any], timeout: float | None) -> Any:
+        """Send a request, wait for its reply, return its result."""
+        core = self.core
+        data = NO_DATA
+        with self.mutex:
+            core.submit(call, self._now())
+            link = self._link
+            if link is not None and not link.sending and core.has_output and not link.rest:
+                link.sending = True
+                data = core.take_output()
+            if core.has_news:
+                self._perform()
+        if data:
+            self._drain(link, data, wait=True)  # type: ignore[arg-type]
+        if not call.done:
+            self.wait(call, timeout)
+        return call.result()
+
+    def submit(self, call: Call[Any]) -> None:
+        """Send a request whose reply nobody waits for yet."""
+        core = self.core
+        with self.mutex:
+            core.submit(call, self._now())
+            if core.has_news:
+                self._perform()
+            link = self._link
+            if link is None or link.sending:
+                return
+            if core.in_flight > 1 and core.unsent < TOGETHER and len(call.payload) < LARGE:
+                return
+        self._flush(wait=True)
+
+    def cancel(self, call: Call[Any]) -> bool:
+        """Take a request back that was not sent yet."""
+        with self.mutex:
+            if not self.core.withdraw(call):
+                return False
+            self.core.cancelled(call)
+            self._perform()
+            return True
+
+    def call_when_done(self, call: Call[Any], function: Callable[[Call[Any]], object]) -> None:
+        """Queue `function(call)` for the dispatcher once the call is done."""
+        with self.mutex:
+            if not call.done:
+                if call.callbacks is None:
+                    call.callbacks = []
+                call.callbacks.append(function)
+                return
+        self.dispatcher.submit(function, call)
+
+    def forget_watch(self, path: str, listener: Any) -> None:
+        """Take a listener off a path."""
+        with self.mutex:
+            self.core.forget_watch(path, listener)
+        self._flush(wait=False)
+
+    def forget_watcher(self, watcher: Any) -> None:
+        """Take a watcher off every path it watches."""
+        with self.mutex:
+            for path in self.core.watches.paths_of(watcher):
+                self.core.forget_watch(path, watcher)
+        self._flush(wait=False)
+
+    def reconnect(self, reason: str) -> None:
+        """Drop the connection and find a server again."""
+        with self.mutex:
+            self.core.reconnect(self._now(), reason)
+            self._perform()
+        self._poller.wake()
+
+    @property
+    def peer(self) -> tuple[str, int] | None:
+        """The connected server's address."""
+        link = self._link
+        return link.peer if link is not None else None
+
+    def complete(self, call: Call[Any]) -> None:
+        """End a call that never was on the wire; its reply or failure is set."""
+        with self.mutex:
+            self._settle(call)
+
+    # Sending
+
+    def _flush(self, *, wait: bool) -> None:
+        with self.mutex:
+            link = self._link
+            if link is None or link.sending or not (self.core.has_output or link.rest):
+                return
+            link.sending = True
+            data, link.rest = link.rest, NO_DATA
+            if self.core.has_output:
+                data += self.core.take_output()
+        self._drain(link, data, wait=wait)
+
+    def _drain(self, link: Link, data: bytes, *, wait: bool) -> None:
+        """Send, and take along what others add meanwhile; only one at a time is in here for a link."""
+        try:
+            while True:
+                rest = NO_DATA
+                if wait:
+                    link.send(data)
+                else:
+                    rest = link.send_some(data)
+                with self.mutex:
+                    if rest:
+                        link.rest = rest
+                        link.sending = False
+                        break
+                    if self._link is not link or not self.core.has_output:
+                        link.sending = False
+                        return
+                    data = self.core.take_output()
+            self._poller.wake()
+        except BaseException as error:
+            # Part of a frame may be out, so the connection is of no use whatever the reason was.
+            link.sending = False
+            self._lost(link, f"cannot send: {error}")
+            if not isinstance(error, OSError):
+                raise
+
+    # Waiting and reading
+
+    def wait(self, call: Call[Any], timeout: float | None) -> None:
+        """Return when the call is done; raise CallTimeoutError when `timeout` seconds pass first."""
+        deadline = None if timeout is None else self._now() + timeout
+        if self.core.has_output:
+            self._flush(wait=True)
+        leading = self.runtime.callers_read and call.payload is not NO_DATA
+        lock: RuntimeLock | None = None
+        queued = False
+        while not call.done:
+            link = self._link if leading else None
+            if link is not None and not link.dead and link.lead.acquire(False):
+                self._leads += 1
+                try:
+                    in_time = self._lead(link, call, deadline)
+                finally:
+                    link.lead.release()
+                    if self._waiters:
+                        self._promote()
+                if not in_time:
+                    break
+                continue
+            if lock is None or not queued:
+                lock = self._queue_up(call, lock)
+                queued = True
+                continue  # The leader may have left before it could see us.
+            remaining = -1 if deadline is None else max(0.0, deadline - self._now())
+            queued = False
+            if not lock.acquire(True, remaining):
+                break
+        if not call.done:
+            raise CallTimeoutError(
+                call.path,
+                message=f"no reply for {call.path!r} within {timeout} s",
+                outcome=Outcome.UNKNOWN if call.recovery is not None and call.xid else Outcome.NOT_APPLIED,
+            )
+
+    def _queue_up(self, call: Call[Any], lock: RuntimeLock | None) -> RuntimeLock:
+        """Register to be woken when the call is done or the lead is free."""
+        if lock is None:
+            lock = self.runtime.lock()
+            lock.acquire()
+            with self.mutex:
+                if call.done:
+                    lock.release()
+                elif call.waiter is None:
+                    call.waiter = lock
+                else:  # Another thread waits for the same call.
+                    if call.callbacks is None:
+                        call.callbacks = []
+                    call.callbacks.append(_Release(lock))
+        self._waiters.append((call, lock))
+        return lock
+
+    def _promote(self) -> None:
+        """Wake one that waits, to lead."""
+        waiters = self._waiters
+        while waiters:
+            try:
+                call, lock = waiters.popleft()
+            except IndexError:
+                return
+            if not call.done:
+                release(lock)
+                return
+
+    def _lead(self, link: Link, call: Call[Any], deadline: float | None) -> bool:
+        """Read for everybody until the call is done or the connection ends; False when time is up first."""
+        recv = link.recv
+        try:
+            while not call.done and not link.dead:
+                if deadline is not None and not link.readable(deadline - self._now()):
+                    return False
+                missing = self.core.missing
+                data = link.receive_rest(missing) if missing > RECEIVE else recv(RECEIVE)
+                if not data:
+                    self._lost(link, "closed by the server")
+                    return True
+                self._received(link, data)
+        except OSError as error:
+            self._lost(link, f"cannot receive: {error}")
+        return True
+
+    def _received(self, link: Link, data: bytes) -> None:
+        core = self.core
+        with self.mutex:
+            if self._link is not link:
+                return
+            core.received(data, self._now())
+            self._perform()
+            flush = core.has_output and not link.sending
+        if flush:
+            self._flush(wait=False)
+
+    def _lost(self, link: Link, reason: str) -> None:
+        with self.mutex:
+            if self._link is link:
+                self.core.closed(self._now(), reason)
+                self._perform()
+            elif not link.dead:
+                link.shutdown()
+        self._poller.wake()
+
+    # Performing what the core asks (all under the mutex)
+
+    def _perform(self) -> None:
+        core = self.core
+        for call in core.take_completed():
+            call.done = True
+            waiter = call.waiter
+            if waiter is not None:
+                release(waiter)
+            if call.callbacks is not None:
+                self._settle(call)
+        for action in core.take_actions():
+            if isinstance(action, Deliver):
+                listener = action.listener
+                if getattr(listener, "runs_inline", False):
+                    listener(action.event)
+                else:
+                    self.dispatcher.submit(listener, action.event)
+            elif isinstance(action, ChangeState):
+                self._change(action.state)
+            elif isinstance(action, Connect):
+                self._attempt = Attempt(action)
+                self._poller.wake()
+            elif isinstance(action, Disconnect):
+                self._attempt = None
+                link, self._link = self._link, None
+                if link is not None:
+                    link.shutdown()
+                    self._dead.append(link)
+                self._poller.wake()
+            elif isinstance(action, Probe):
+                self.runtime.spawn("zk-client search", lambda probe=action: self._search(probe))
+            elif isinstance(action, Log):
+                logger().log(action.level, action.message)
+        if core.phase == IDLE and self._when_ended is not None:
+            self._when_ended.set()
+
+    def _settle(self, call: Call[Any]) -> None:
+        call.done = True
+        if call.waiter is not None:
+            release(call.waiter)
+        callbacks, call.callbacks = call.callbacks, None
+        for function in callbacks or ():
+            if isinstance(function, _Release):
+                release(function.lock)
+            else:
+                self.dispatcher.submit(function, call)
+
+    def _change(self, state: SessionState) -> None:
+        if self.listeners or self.dispatcher.busy:
+            self.dispatcher.submit(self._deliver_state, state)
+        else:
+            self._arrive(state)
+
+    def _deliver_state(self, state: SessionState) -> None:
+        self._arrive(state)
+        for listener in tuple(self.listeners):
+            try:
+                listener(state)
+            except Exception:
+                logger().exception("exception in the state listener %r", listener)
+
+    def _arrive(self, state: SessionState) -> None:
+        self.state = state
+        if state is not SessionState.CONNECTING and state is not SessionState.SUSPENDED:
+            self.settled.set()
+
+    def _search(self, probe: Probe) -> None:
+        found = search_read_write(self.runtime, probe)
+        with self.mutex:
+            self.core.probed(self._now(), found)
+            self._perform()
+        self._poller.wake()
+
+    # The background worker
+
+    def _run(self) -> None:
+        try:
+            while self._turn():
+                pass
+        except BaseException as error:
+            logger().exception("the ZooKeeper client's background worker failed")
+            with self.mutex:
+                self.core.fail(f"internal error: {error!r}")
+                self._perform()
+            raise
+        finally:
+            self._bury(last=True)
+
+    _seen = 0
+
+    def _turn(self) -> bool:
+        """Once round: let time pass, then read, connect or wait, whichever is due; False at the end."""
+        core = self.core
+        with self.mutex:
+            now = self._now()
+            core.tick(now)
+            self._perform()
+            if core.phase == IDLE:
+                return False
+            deadline = core.deadline()
+            link, attempt = self._link, self._attempt
+        if self._dead:
+            self._bury()
+        timeout = None if deadline is None else deadline - now
+        if attempt is not None and core.phase == CONNECTING:
+            self._advance(attempt, timeout)
+        elif link is None:
+            self._poller.wait(None, False, timeout)
+        else:
+            self._attend(link, timeout)
+        return True
+
+    def _attend(self, link: Link, timeout: float | None) -> None:
+        """Read, unless callers do; send what is left over."""
+        if core_has_output(self.core, link):
+            self._flush(wait=False)
+        if self._leads != self._seen:
+            self._seen = self._leads
+            self._poller.wait(None, False, GRACE if timeout is None else min(GRACE, timeout))
+            return
+        readable, writable = self._poller.wait(link.socket, bool(link.rest), timeout)
+        if writable and link.rest:
+            self._flush(wait=False)
+        if not readable or link.dead:
+            return
+        if not link.lead.acquire(False):
+            self._seen = self._leads - 1
+            return
+        try:
+            missing = self.core.missing
+            data = link.receive_rest(missing) if missing > RECEIVE else link.recv(RECEIVE)
+            if data:
+                self._received(link, data)
+            else:
+                self._lost(link, "closed by the server")
+        except OSError as error:
+            self._lost(link, f"cannot receive: {error}")
+        finally:
+            link.lead.release()
+            if self._waiters:
+                self._promote()
+
+    def _advance(self, attempt: Attempt, timeout: float | None) -> None:
+        """One step of a connection attempt."""
+        sock = attempt.advance(self.runtime, self._poller, timeout)
+        with self.mutex:
+            now = self._now()
+            if self._attempt is not attempt:
+                attempt.abandon()
+                return
+            if sock is not None:
+                self._attempt = None
+                self._link = Link(sock, self.runtime)
+                self.core.connected(now)
+                self._perform()
+            elif attempt.failed is not None:
+                self._attempt = None
+                self.core.connect_failed(now, attempt.failed)
+                self._perform()
+        self._flush(wait=False)
+
+    def _bury(self, *, last: bool = False) -> None:
+        """Close the descriptors of ended connections that nobody uses any more."""
+        for _ in range(200 if last else 1):
+            with self.mutex:
+                dead, self._dead = self._dead, []
+            left = [link for link in dead if not link.close()]
+            with self.mutex:
+                self._dead.extend(left)
+            if not left:
+                return
+            if last:
+                self._poller.wait(None, False, GRACE)
+
+    def free(self) -> None:
+        """Give the descriptors back; the handler cannot be started again."""
+        self._poller.close()
+
+
+class _Release:
+    """Stands among a call's callbacks for a further thread that waits for it."""
+
+    __slots__ = ("lock",)
+
+    def __init__(self, lock: RuntimeLock) -> None:
+        self.lock = lock
+
+    def __call__(self, call: object) -> None:
+        release(self.lock)
+
+
+def release(lock: Any) -> None:
+    """Wake whoever sleeps on a lock; it may have been woken already."""
+    try:
+        lock.release()
+    except RuntimeError:
+        pass
+
+
+def core_has_output(core: SessionCore, link: Link) -> bool:
+    """Whether anything waits to be sent and nobody is sending."""
+    return (core.has_output or bool(link.rest)) and not link.sending

@@ -1,0 +1,131 @@
+"""Opening a TCP connection, address by address, and asking servers whether they are read-write.
+
+Rule: an attempt waits in short, wakeable steps, so that time goes on for the session while a host does not answer.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from typing import TYPE_CHECKING
+
+from zk_wire import encode_command, parse_isro
+
+from .log import logger
+
+if TYPE_CHECKING:
+    from .._session.actions import Connect, Probe
+    from ..hosts import Host
+    from .base import Poller, Runtime
+
+IN_PROGRESS = {errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EALREADY, getattr(errno, "WSAEWOULDBLOCK", -1)}
+
+
+class Attempt:
+    """One Connect action under way: the host's addresses one after the other, each for its time."""
+
+    def __init__(self, action: Connect) -> None:
+        self.host = action.host
+        self.timeout = action.timeout
+        self.failed: str | None = None
+        self._addresses: list[tuple[int, tuple[object, ...]]] | None = None
+        self._socket: socket.socket | None = None
+        self._address: tuple[object, ...] = ()
+        self._deadline = 0.0
+        self._reasons: list[str] = []
+
+    def advance(self, runtime: Runtime, poller: Poller, timeout: float | None) -> socket.socket | None:
+        """Go on, waiting at most `timeout` seconds: the connected socket, or None (then see `failed`)."""
+        if self._addresses is None:
+            try:
+                self._addresses = runtime.resolve(self.host.name, self.host.port)
+            except (OSError, UnicodeError) as error:
+                self.failed = f"cannot resolve {self.host.name!r}: {error}"
+                return None
+            self._addresses.reverse()
+        if self._socket is None:
+            return self._begin(runtime)
+        remaining = self._deadline - runtime.now()
+        if remaining <= 0:
+            self._give_up_address(f"no answer within {self.timeout:.1f} s")
+            return None
+        wait = remaining if timeout is None else min(timeout, remaining)
+        readable, writable = poller.wait(self._socket, True, wait)
+        if not (readable or writable):
+            return None
+        code = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code:
+            self._give_up_address(os.strerror(code))
+            return None
+        return self._done()
+
+    def _begin(self, runtime: Runtime) -> socket.socket | None:
+        assert self._addresses is not None
+        if not self._addresses:
+            self.failed = "; ".join(self._reasons) or "no address"
+            return None
+        family, self._address = self._addresses.pop()
+        self._deadline = runtime.now() + self.timeout
+        try:
+            self._socket = runtime.socket(family)
+            code = self._socket.connect_ex(self._address)  # type: ignore[arg-type]
+        except OSError as error:
+            self._give_up_address(str(error))
+            return None
+        if code == 0:
+            return self._done()
+        if code not in IN_PROGRESS:
+            self._give_up_address(os.strerror(code))
+        return None
+
+    def _done(self) -> socket.socket:
+        sock, self._socket = self._socket, None
+        assert sock is not None
+        return sock
+
+    def _give_up_address(self, reason: str) -> None:
+        self._reasons.append(f"{self._address[0]}: {reason}")
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Close what is open."""
+        sock, self._socket = self._socket, None
+        if sock is not None:
+            sock.close()
+
+
+def ask(runtime: Runtime, host: Host, command: str, timeout: float, limit: int = 16 * 1024 * 1024) -> str:
+    """Send a four-letter word to a server and return its whole answer; raises OSError.
+
+    timeout: seconds for each of connecting, sending and every part of the answer.
+    """
+    failure: OSError | None = None
+    for family, address in runtime.resolve(host.name, host.port):
+        try:
+            with runtime.socket(family) as sock:
+                sock.settimeout(timeout)
+                sock.connect(address)
+                sock.sendall(encode_command(command))
+                parts: list[bytes] = []
+                size = 0
+                while part := sock.recv(65536):
+                    parts.append(part)
+                    size += len(part)
+                    if size > limit:
+                        raise OSError(f"answer to {command!r} from {host} is longer than {limit} bytes")
+                return b"".join(parts).decode("utf-8", "replace")
+        except OSError as error:
+            failure = error
+    raise failure or OSError(f"{host} has no address")
+
+
+def search_read_write(runtime: Runtime, probe: Probe) -> Host | None:
+    """The first host that says it serves writes; None when none does."""
+    for host in probe.hosts:
+        try:
+            if parse_isro(ask(runtime, host, "isro", probe.timeout)) is False:
+                return host
+        except Exception as error:
+            logger().debug("search for a read-write server: %s: %s", host, error)
+    return None

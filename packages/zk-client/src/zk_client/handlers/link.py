@@ -1,0 +1,79 @@
+"""One TCP connection under the blocking handler: who may read it, who may write it, when it may be closed.
+
+Rule: a descriptor is closed only when nobody is inside `recv` or `send` on it, because the number could by then
+belong to another file. `shutdown` ends both from outside.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .base import Runtime
+
+RECEIVE = 65536
+# A large frame is received in pieces of this size, so that a slow but living server is seen to live.
+PIECE = 256 * 1024
+DONT_WAIT: int = getattr(socket, "MSG_DONTWAIT", 0)
+WAIT_ALL: int = getattr(socket, "MSG_WAITALL", 0)
+
+
+class Link:
+    """A connected socket; blocking from here on."""
+
+    def __init__(self, sock: socket.socket, runtime: Runtime) -> None:
+        sock.setblocking(True)
+        self.socket = sock
+        self.recv = sock.recv
+        self.lead = runtime.lock()  # held by whoever reads
+        self.sending = False  # guarded by the handler's mutex
+        self.rest = b""  # what a send that would not wait has left over
+        self.dead = False
+
+    def receive_rest(self, missing: int) -> bytes:
+        """More of a large frame of which `missing` bytes are still to come."""
+        return self.socket.recv(min(missing, PIECE), WAIT_ALL)
+
+    def readable(self, timeout: float) -> bool:
+        """Wait until something can be received, at most `timeout` seconds."""
+        poll = select.poll()
+        poll.register(self.socket, select.POLLIN)
+        return bool(poll.poll(max(0, int(timeout * 1000 + 0.999))))
+
+    def send(self, data: bytes) -> None:
+        """Send everything, waiting while the server does not take it."""
+        self.socket.sendall(data)
+
+    def send_some(self, data: bytes) -> bytes:
+        """Send what can be sent without waiting and return the rest."""
+        try:
+            sent = self.socket.send(data, DONT_WAIT)
+        except BlockingIOError:
+            return data
+        return data[sent:]
+
+    def shutdown(self) -> None:
+        """End the connection; whoever is reading or writing notices at once."""
+        self.dead = True
+        try:
+            self.socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+
+    def close(self) -> bool:
+        """Close the descriptor unless it is in use; whether it is closed now."""
+        if self.sending or not self.lead.acquire(False):
+            return False
+        self.socket.close()
+        return True
+
+    @property
+    def peer(self) -> tuple[str, int] | None:
+        """The server's address, or None when the connection is gone."""
+        try:
+            host, port = self.socket.getpeername()[:2]
+        except OSError:
+            return None
+        return host, port

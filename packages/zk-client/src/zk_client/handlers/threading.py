@@ -1,0 +1,154 @@
+"""The world of threads.
+
+Rule: only what differs from other worlds. A client costs one daemon thread; a second one exists while callbacks
+are to be run.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .base import Poller, RuntimeEvent, RuntimeLock, Worker
+
+
+class ThreadWorker:
+    """A daemon thread."""
+
+    def __init__(self, name: str, function: Callable[[], None]) -> None:
+        self.thread = threading.Thread(target=function, name=name, daemon=True)
+        self.thread.start()
+
+    def join(self, timeout: float | None = None) -> bool:
+        """Wait for its end; False when `timeout` seconds pass first, or when called from within."""
+        if self.thread is threading.current_thread():
+            return False
+        self.thread.join(timeout)
+        return not self.thread.is_alive()
+
+
+class ThreadPoller:
+    """`poll` on one socket and on a descriptor that `wake` makes readable."""
+
+    def __init__(self) -> None:
+        self._mask = 0
+        self._socket: socket.socket | None = None
+        self._woken = False
+        if hasattr(os, "eventfd"):
+            self._read = self._write = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+            self._pair = None
+        else:
+            self._pair = socket.socketpair()
+            for end in self._pair:
+                end.setblocking(False)
+            self._read, self._write = (end.fileno() for end in self._pair)
+        self._poll = select.poll()
+        self._poll.register(self._read, select.POLLIN)
+
+    def wait(self, sock: socket.socket | None, write: bool, timeout: float | None) -> tuple[bool, bool]:
+        """(readable, writable), both False when the time is over or `wake` was called."""
+        mask = select.POLLIN | (select.POLLOUT if write else 0)
+        fd = sock.fileno() if sock is not None else -1
+        if fd >= 0:
+            self._poll.register(fd, mask)
+        try:
+            ready = self._poll.poll(None if timeout is None else max(0, int(timeout * 1000 + 0.999)))
+        finally:
+            if fd >= 0:
+                self._poll.unregister(fd)
+        readable = writable = False
+        for ready_fd, events in ready:
+            if ready_fd == self._read:
+                self._woken = False
+                self._drain()
+            else:
+                readable = bool(events & ~select.POLLOUT)
+                writable = bool(events & (select.POLLOUT | select.POLLERR | select.POLLHUP))
+        return readable, writable
+
+    def wake(self) -> None:
+        """End a `wait`, or the next one."""
+        if not self._woken:
+            self._woken = True
+            try:
+                os.write(self._write, (1).to_bytes(8, "little"))
+            except OSError:
+                # Full (it will wake all the same) or already closed.
+                pass
+
+    def _drain(self) -> None:
+        try:
+            os.read(self._read, 64)
+        except OSError:
+            pass
+
+    def close(self) -> None:
+        """Free the descriptors."""
+        if self._pair is not None:
+            for end in self._pair:
+                end.close()
+        elif self._read >= 0:
+            os.close(self._read)
+        self._read = self._write = -1
+
+
+class ThreadRuntime:
+    """Threads, real locks, blocking sockets."""
+
+    name = "threading"
+    callers_read = True
+
+    lock: Callable[[], RuntimeLock] = staticmethod(threading.Lock)
+    event: Callable[[], RuntimeEvent] = staticmethod(threading.Event)
+    now: Callable[[], float] = staticmethod(time.monotonic)
+    sleep: Callable[[float], None] = staticmethod(time.sleep)
+
+    def __init__(self) -> None:
+        self._local = threading.local()
+
+    def poller(self) -> Poller:
+        """A poller of its own for one client."""
+        return ThreadPoller()
+
+    def spawn(self, name: str, function: Callable[[], None]) -> Worker:
+        """Run a function in a daemon thread."""
+        return ThreadWorker(name, function)
+
+    def is_current(self, worker: Worker) -> bool:
+        """Whether the caller runs in that worker."""
+        return isinstance(worker, ThreadWorker) and worker.thread is threading.current_thread()
+
+    def chance(self) -> float:
+        """A random number in [0, 1), of the system's making, so that forked processes differ."""
+        return int.from_bytes(os.urandom(7), "big") / (1 << 56)
+
+    def guid(self) -> str:
+        """32 random hexadecimal digits."""
+        return os.urandom(16).hex()
+
+    def current_task(self) -> Any:
+        """The task this thread runs."""
+        return getattr(self._local, "task", None)
+
+    def set_task(self, task: object) -> None:
+        """Remember the task this thread runs."""
+        self._local.task = task
+
+    def resolve(self, name: str, port: int) -> list[tuple[int, tuple[object, ...]]]:
+        """The addresses of a host, asked anew each time."""
+        found = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)
+        return [(family, address) for family, _, _, _, address in found]
+
+    def socket(self, family: int) -> socket.socket:
+        """A non-blocking TCP socket that is not inherited by child processes."""
+        made = socket.socket(family, socket.SOCK_STREAM)
+        made.setblocking(False)
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return made

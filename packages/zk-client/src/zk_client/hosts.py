@@ -1,0 +1,130 @@
+"""Where the servers are: the connection string, and the order in which hosts are tried.
+
+Rule: nothing here resolves a name or draws a random number. The handler resolves a host each time it is
+tried, so an address that changed in the DNS is found in the next round; the shuffling is handed in.
+
+Source: ConnectStringParser.java for the form `host:port,[v6]:port/chroot`, default port 2181.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from zk_wire import InvalidPathError, check_path
+
+from .errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+DEFAULT_PORT = 2181
+
+
+class Host(NamedTuple):
+    """A server's name or address as configured, and its client port."""
+
+    name: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.name}]:{self.port}" if ":" in self.name else f"{self.name}:{self.port}"
+
+
+def parse_hosts(hosts: str | Iterable[str]) -> tuple[tuple[Host, ...], str]:
+    """Read a connection string: its hosts, in the order given, and its chroot ("" for none).
+
+    hosts: `"h1:2181,[::1]:2182/chroot"`, or the same as a list of strings of which the last may carry the chroot.
+    Raises ConfigurationError that names the part and the rule.
+    """
+    if not isinstance(hosts, str):
+        hosts = ",".join(hosts)
+    listed, slash, rest = hosts.partition("/")
+    chroot = slash + rest if rest else ""
+    if chroot:
+        try:
+            check_path(chroot)
+        except InvalidPathError as error:
+            raise ConfigurationError(f"hosts {hosts!r}: bad chroot: {error}") from error
+    parsed = tuple(_parse_host(part, hosts) for part in listed.split(","))
+    return parsed, chroot
+
+
+def _parse_host(part: str, whole: str) -> Host:
+    text = part.strip()
+    if not text:
+        raise ConfigurationError(f"hosts {whole!r}: empty host; write host:port, separated by single commas")
+    if text.startswith("["):
+        name, bracket, rest = text[1:].partition("]")
+        if not bracket or (rest and not rest.startswith(":")):
+            raise ConfigurationError(f"hosts {whole!r}: {text!r} is not of the form [IPv6 address]:port")
+        port = rest[1:]
+    elif text.count(":") > 1:
+        raise ConfigurationError(f"hosts {whole!r}: {text!r} looks like an IPv6 address; write it as [{text}]:port")
+    else:
+        name, _, port = text.partition(":")
+    if not name or any(c.isspace() or c in "@/?#" for c in name):
+        raise ConfigurationError(f"hosts {whole!r}: {name!r} is not a host name or address")
+    if not port:
+        return Host(name.lower(), DEFAULT_PORT)
+    if not (port.isascii() and port.isdigit()) or not 0 < int(port) < 65536:
+        raise ConfigurationError(f"hosts {whole!r}: port {port!r} of {name!r} is not a number from 1 to 65535")
+    return Host(name.lower(), int(port))
+
+
+class HostList:
+    """The hosts in the order they are tried, round after round.
+
+    shuffle: reorders the list in place at the start of each round; None keeps the order given.
+    """
+
+    def __init__(self, hosts: Iterable[Host], shuffle: Callable[[list[Host]], None] | None = None) -> None:
+        self._hosts = list(dict.fromkeys(hosts))
+        if not self._hosts:
+            raise ConfigurationError("no hosts given; at least one host:port is needed")
+        self._shuffle = shuffle
+        self._round: list[Host] = []
+        self._preferred: Host | None = None
+        self.rounds = 0
+
+    def __len__(self) -> int:
+        return len(self._hosts)
+
+    def __iter__(self) -> Iterable[Host]:  # type: ignore[override]
+        return iter(self._hosts)
+
+    @property
+    def hosts(self) -> tuple[Host, ...]:
+        """The configured hosts."""
+        return tuple(self._hosts)
+
+    @property
+    def round_ended(self) -> bool:
+        """Whether every host of this round was tried, so that the next one starts a new round."""
+        return not self._round and self._preferred is None
+
+    def next(self) -> Host:
+        """The host to try now."""
+        if self._preferred is not None:
+            host, self._preferred = self._preferred, None
+            return host
+        if not self._round:
+            self._round = list(self._hosts)
+            if self._shuffle is not None:
+                self._shuffle(self._round)
+            self._round.reverse()
+            self.rounds += 1
+        return self._round.pop()
+
+    def prefer(self, host: Host) -> None:
+        """Try this host next, before the round goes on (a read-write server was found there)."""
+        self._preferred = host
+
+    def restart(self, last: Host | None) -> None:
+        """Begin a new round after a connection that had worked; the host that was lost comes last in it."""
+        self._round = list(self._hosts)
+        if self._shuffle is not None:
+            self._shuffle(self._round)
+        if last in self._round and len(self._round) > 1:
+            self._round.remove(last)
+            self._round.append(last)
+        self._round.reverse()

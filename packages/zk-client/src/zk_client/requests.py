@@ -1,0 +1,410 @@
+"""Every operation of the blocking client, and its twin that returns a future.
+
+Rule: one line per method. What an operation sends stands in `operations`, what it does in steps in `steps`.
+
+Common to all of them. Paths are absolute, below the client's chroot. Bad arguments raise TypeError or ValueError
+(InvalidPathError) before anything is sent. A server's refusal raises the error of its code (NoNodeError, ...), and
+nothing was changed. While there is no connection, requests wait for one (`when_disconnected="queue"`) or raise
+ConnectionLostError at once ("fail"). When a connection is lost under way, a read is sent again on the next one; a
+write is looked up there, and ends as if its reply had come, or raises an error whose `.outcome` says whether it was
+applied, not applied, or that this cannot be known. SessionExpiredError: the session ended first.
+SessionClosedError: the client is not started, or stopped. CallTimeoutError: `call_timeout` passed.
+
+Safe to call from any thread, and from callbacks of the client.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+from . import steps
+from .transactions import ReadBatch, Transaction
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Sequence
+
+    from zk_wire import ACL, ClientInfo, Stat
+
+    from .blocking_port import BlockingPort
+    from .calls import Call
+    from .operations import Operations
+    from .states import WatchedEvent
+    from .watching import Watcher
+
+    Watch = Callable[[WatchedEvent], object] | Watcher
+
+
+class Requests:
+    """The operations; `Client` adds the session."""
+
+    operations: Operations
+    port: BlockingPort
+    _default_acl: Sequence[ACL] | None
+
+    def _run(self, call: Call[Any]) -> Any:
+        raise NotImplementedError
+
+    def _submit(self, call: Call[Any]) -> Any:
+        raise NotImplementedError
+
+    def _body(self, body: Coroutine[Any, Any, Any]) -> Any:
+        raise NotImplementedError
+
+    def _body_async(self, path: str, body: Coroutine[Any, Any, Any]) -> Any:
+        raise NotImplementedError
+
+    # Reading
+
+    def get(self, path: str, watch: Watch | None = None) -> tuple[bytes | None, Stat]:
+        """Return a node's data and Stat.
+
+        watch: called once with the first WatchedEvent that concerns the node's data, or a `watcher()`.
+        Raises NoNodeError (and leaves no watch), NoAuthError.
+        """
+        return self._run(self.operations.get(path, watch))  # type: ignore[no-any-return, arg-type]
+
+    def get_async(self, path: str, watch: Watch | None = None) -> Call[tuple[bytes | None, Stat]]:
+        """As `get`, returning a future at once."""
+        return self._submit(self.operations.get(path, watch))  # type: ignore[no-any-return, arg-type]
+
+    def exists(self, path: str, watch: Watch | None = None) -> Stat | None:
+        """Return a node's Stat, or None when there is none; a watch is left in both cases."""
+        return self._run(self.operations.exists(path, watch))  # type: ignore[no-any-return, arg-type]
+
+    def exists_async(self, path: str, watch: Watch | None = None) -> Call[Stat | None]:
+        """As `exists`, returning a future at once."""
+        return self._submit(self.operations.exists(path, watch))  # type: ignore[no-any-return, arg-type]
+
+    @overload
+    def get_children(
+        self, path: str, watch: Watch | None = None, include_data: Literal[False] = False
+    ) -> list[str]: ...
+    @overload
+    def get_children(
+        self, path: str, watch: Watch | None = None, *, include_data: Literal[True]
+    ) -> tuple[list[str], Stat]: ...
+    def get_children(
+        self, path: str, watch: Watch | None = None, include_data: bool = False
+    ) -> list[str] | tuple[list[str], Stat]:
+        """Return the names of a node's children, in no order; with `include_data` also the node's own Stat.
+
+        watch: called once when a child is created or deleted, or the node itself is deleted.
+        Raises NoNodeError (and leaves no watch), NoAuthError.
+        """
+        return self._run(self._children(path, watch, include_data))  # type: ignore[no-any-return]
+
+    @overload
+    def get_children_async(
+        self, path: str, watch: Watch | None = None, include_data: Literal[False] = False
+    ) -> Call[list[str]]: ...
+    @overload
+    def get_children_async(
+        self, path: str, watch: Watch | None = None, *, include_data: Literal[True]
+    ) -> Call[tuple[list[str], Stat]]: ...
+    def get_children_async(
+        self, path: str, watch: Watch | None = None, include_data: bool = False
+    ) -> Call[list[str]] | Call[tuple[list[str], Stat]]:
+        """As `get_children`, returning a future at once."""
+        return self._submit(self._children(path, watch, include_data))  # type: ignore[no-any-return]
+
+    def _children(self, path: str, watch: Any, include_data: bool) -> Call[Any]:
+        operations = self.operations
+        return (operations.get_children_with_stat if include_data else operations.get_children)(path, watch)
+
+    def get_acls(self, path: str) -> tuple[list[ACL], Stat]:
+        """Return a node's access control list and Stat; without ADMIN permission digests read "user:x"."""
+        return self._run(self.operations.get_acls(path))  # type: ignore[no-any-return]
+
+    def get_acls_async(self, path: str) -> Call[tuple[list[ACL], Stat]]:
+        """As `get_acls`, returning a future at once."""
+        return self._submit(self.operations.get_acls(path))  # type: ignore[no-any-return]
+
+    def get_all_children_number(self, path: str) -> int:
+        """Return how many nodes lie below a node, at any depth (servers of 3.6 and newer)."""
+        return self._run(self.operations.get_all_children_number(path))  # type: ignore[no-any-return]
+
+    def get_all_children_number_async(self, path: str) -> Call[int]:
+        """As `get_all_children_number`, returning a future at once."""
+        return self._submit(self.operations.get_all_children_number(path))  # type: ignore[no-any-return]
+
+    def get_ephemerals(self, prefix: str = "/") -> list[str]:
+        """Return the paths of this session's ephemeral nodes at or below a path (servers of 3.6 and newer)."""
+        return self._run(self.operations.get_ephemerals(prefix))  # type: ignore[no-any-return]
+
+    def get_ephemerals_async(self, prefix: str = "/") -> Call[list[str]]:
+        """As `get_ephemerals`, returning a future at once."""
+        return self._submit(self.operations.get_ephemerals(prefix))  # type: ignore[no-any-return]
+
+    def whoami(self) -> list[ClientInfo]:
+        """Return the identities the server knows this connection by (servers of 3.7 and newer)."""
+        return self._run(self.operations.whoami())  # type: ignore[no-any-return]
+
+    def whoami_async(self) -> Call[list[ClientInfo]]:
+        """As `whoami`, returning a future at once."""
+        return self._submit(self.operations.whoami())  # type: ignore[no-any-return]
+
+    def sync(self, path: str) -> str:
+        """Bring the connected server up to date with the leader, then return the path; later reads see it all."""
+        return self._run(self.operations.sync(path))  # type: ignore[no-any-return]
+
+    def sync_async(self, path: str) -> Call[str]:
+        """As `sync`, returning a future at once."""
+        return self._submit(self.operations.sync(path))  # type: ignore[no-any-return]
+
+    def get_config(self, watch: Watch | None = None) -> tuple[bytes | None, Stat]:
+        """Return the ensemble's configuration (the node /zookeeper/config, whatever the chroot) and its Stat."""
+        return self._run(self.operations.get_config(watch))  # type: ignore[no-any-return, arg-type]
+
+    def get_config_async(self, watch: Watch | None = None) -> Call[tuple[bytes | None, Stat]]:
+        """As `get_config`, returning a future at once."""
+        return self._submit(self.operations.get_config(watch))  # type: ignore[no-any-return, arg-type]
+
+    def multi_read(self) -> ReadBatch:
+        """Begin a batch of reads that travel together (servers of 3.6 and newer)."""
+        return ReadBatch(self.operations, self._submit)
+
+    # Writing
+
+    @overload
+    def create(
+        self,
+        path: str,
+        value: bytes | None = b"",
+        acl: Sequence[ACL] | None = None,
+        ephemeral: bool = False,
+        sequence: bool = False,
+        makepath: bool = False,
+        include_data: Literal[False] = False,
+        *,
+        container: bool = False,
+        ttl: float | None = None,
+        unique: bool = False,
+    ) -> str: ...
+    @overload
+    def create(
+        self,
+        path: str,
+        value: bytes | None = b"",
+        acl: Sequence[ACL] | None = None,
+        ephemeral: bool = False,
+        sequence: bool = False,
+        makepath: bool = False,
+        *,
+        include_data: Literal[True],
+        container: bool = False,
+        ttl: float | None = None,
+        unique: bool = False,
+    ) -> tuple[str, Stat]: ...
+    def create(
+        self,
+        path: str,
+        value: bytes | None = b"",
+        acl: Sequence[ACL] | None = None,
+        ephemeral: bool = False,
+        sequence: bool = False,
+        makepath: bool = False,
+        include_data: bool = False,
+        *,
+        container: bool = False,
+        ttl: float | None = None,
+        unique: bool = False,
+    ) -> str | tuple[str, Stat]:
+        """Create a node and return its path; with `include_data` also its Stat.
+
+        value: bytes, or None for null data.   acl: None for the client's default.
+        ephemeral: ends with the session.   sequence: the server appends ten digits.   container: the server
+        deletes it once its last child is gone.   ttl: seconds after which the server deletes it when it is unchanged
+        and without children; needs extended types enabled on the server.
+        makepath: make missing parents first.   unique: you promise that the last component contains a random part of
+        your own, so that a lost reply can be resolved for any kind of node.
+        Raises NodeExistsError, NoNodeError (the parent is missing), NoChildrenForEphemeralsError, InvalidACLError.
+        """
+        call = self._create(path, value, acl, ephemeral, sequence, include_data, container, ttl, unique)
+        if not makepath:
+            return self._run(call)  # type: ignore[no-any-return]
+
+        async def again() -> Any:
+            return self._run(self._create(path, value, acl, ephemeral, sequence, include_data, container, ttl, unique))
+
+        return self._body(steps.create_with_parents(self.port, path, acl, again))  # type: ignore[no-any-return]
+
+    @overload
+    def create_async(
+        self,
+        path: str,
+        value: bytes | None = b"",
+        acl: Sequence[ACL] | None = None,
+        ephemeral: bool = False,
+        sequence: bool = False,
+        makepath: bool = False,
+        include_data: Literal[False] = False,
+        *,
+        container: bool = False,
+        ttl: float | None = None,
+        unique: bool = False,
+    ) -> Call[str]: ...
+    @overload
+    def create_async(
+        self,
+        path: str,
+        value: bytes | None = b"",
+        acl: Sequence[ACL] | None = None,
+        ephemeral: bool = False,
+        sequence: bool = False,
+        makepath: bool = False,
+        *,
+        include_data: Literal[True],
+        container: bool = False,
+        ttl: float | None = None,
+        unique: bool = False,
+    ) -> Call[tuple[str, Stat]]: ...
+    def create_async(
+        self,
+        path: str,
+        value: bytes | None = b"",
+        acl: Sequence[ACL] | None = None,
+        ephemeral: bool = False,
+        sequence: bool = False,
+        makepath: bool = False,
+        include_data: bool = False,
+        *,
+        container: bool = False,
+        ttl: float | None = None,
+        unique: bool = False,
+    ) -> Call[str] | Call[tuple[str, Stat]]:
+        """As `create`, returning a future at once."""
+        call = self._create(path, value, acl, ephemeral, sequence, include_data, container, ttl, unique)
+        self._submit(call)
+        if not makepath:
+            return call
+        first = [call]
+
+        async def again() -> Any:
+            if first:
+                return first.pop().result()
+            return self._run(self._create(path, value, acl, ephemeral, sequence, include_data, container, ttl, unique))
+
+        body = steps.create_with_parents(self.port, path, acl, again)
+        return self._body_async(path, body)  # type: ignore[no-any-return]
+
+    def _create(
+        self,
+        path: str,
+        value: bytes | None,
+        acl: Sequence[ACL] | None,
+        ephemeral: bool,
+        sequence: bool,
+        include_data: bool,
+        container: bool,
+        ttl: float | None,
+        unique: bool,
+    ) -> Call[Any]:
+        make = self.operations.create_with_stat if include_data else self.operations.create
+        return make(path, value, acl, ephemeral, sequence, container=container, ttl=ttl, unique=unique)
+
+    def set(self, path: str, value: bytes | None, version: int = -1) -> Stat:
+        """Replace a node's data and return its new Stat.
+
+        version: the data version the node must have; -1 skips the check.
+        Raises NoNodeError, BadVersionError, NoAuthError.
+        """
+        return self._run(self.operations.set(path, value, version))  # type: ignore[no-any-return]
+
+    def set_async(self, path: str, value: bytes | None, version: int = -1) -> Call[Stat]:
+        """As `set`, returning a future at once."""
+        return self._submit(self.operations.set(path, value, version))  # type: ignore[no-any-return]
+
+    def delete(self, path: str, version: int = -1, recursive: bool = False) -> None:
+        """Delete a node.
+
+        version: the data version it must have; -1 skips the check.   recursive: with everything below it, one
+        node at a time, not atomically; then `version` must be -1, and what is missing already counts as deleted.
+        Raises NoNodeError (its outcome UNKNOWN means: gone, perhaps by this very call, whose reply was lost),
+        NotEmptyError, BadVersionError.
+        """
+        if recursive:
+            self._check_recursive(path, version)
+            self._body(steps.delete_recursive(self.port, path))
+        else:
+            self._run(self.operations.delete(path, version))
+
+    def delete_async(self, path: str, version: int = -1, recursive: bool = False) -> Call[None]:
+        """As `delete`, returning a future at once."""
+        if recursive:
+            self._check_recursive(path, version)
+            return self._body_async(path, steps.delete_recursive(self.port, path))  # type: ignore[no-any-return]
+        return self._submit(self.operations.delete(path, version))  # type: ignore[no-any-return]
+
+    def _check_recursive(self, path: str, version: int) -> None:
+        self.operations.full(path)
+        if version != -1:
+            raise ValueError(f"a recursive delete of {path!r} cannot check a version, but {version} was given")
+
+    def set_acls(self, path: str, acls: Sequence[ACL], version: int = -1) -> Stat:
+        """Replace a node's access control list and return its new Stat.
+
+        version: the ACL's own version (`Stat.aversion`); -1 skips the check.
+        Raises NoNodeError, BadVersionError, InvalidACLError, NoAuthError.
+        """
+        return self._run(self.operations.set_acls(path, acls, version))  # type: ignore[no-any-return]
+
+    def set_acls_async(self, path: str, acls: Sequence[ACL], version: int = -1) -> Call[Stat]:
+        """As `set_acls`, returning a future at once."""
+        return self._submit(self.operations.set_acls(path, acls, version))  # type: ignore[no-any-return]
+
+    def ensure_path(self, path: str, acl: Sequence[ACL] | None = None) -> str:
+        """Create a node and its parents where they are missing, and return its path."""
+        self.operations.full(path)
+        return self._body(steps.ensure_path(self.port, path, acl))  # type: ignore[no-any-return]
+
+    def ensure_path_async(self, path: str, acl: Sequence[ACL] | None = None) -> Call[str]:
+        """As `ensure_path`, returning a future at once."""
+        self.operations.full(path)
+        return self._body_async(path, steps.ensure_path(self.port, path, acl))  # type: ignore[no-any-return]
+
+    def transaction(self, *, marker: str | None = None) -> Transaction:
+        """Begin a transaction: operations that are applied together or not at all.
+
+        marker: an existing node under which the transaction leaves an ephemeral node for a moment, whose presence
+        proves that it was applied when its reply is lost; costs one more request, which nobody waits for.
+        """
+        guid = self.port.guid() if marker is not None else ""
+        return Transaction(self.operations, self._submit, self._default_acl, marker, guid)
+
+    def reconfig(
+        self,
+        joining: str | None = None,
+        leaving: str | None = None,
+        new_members: str | None = None,
+        from_config: int = -1,
+    ) -> tuple[bytes | None, Stat]:
+        """Change the ensemble's members and return the new configuration and the config node's Stat.
+
+        joining: "server.N=host:port:port;port" lines, comma-separated.   leaving: server numbers, comma-separated.
+        new_members: the whole new list instead of both.   from_config: the version to start from; -1 for any.
+        Raises ReconfigDisabledError, NewConfigNoQuorumError, ReconfigInProgressError, BadVersionError, NoAuthError.
+        """
+        return self._run(self.operations.reconfig(joining, leaving, new_members, from_config))  # type: ignore[no-any-return]
+
+    def reconfig_async(
+        self,
+        joining: str | None = None,
+        leaving: str | None = None,
+        new_members: str | None = None,
+        from_config: int = -1,
+    ) -> Call[tuple[bytes | None, Stat]]:
+        """As `reconfig`, returning a future at once."""
+        return self._submit(self.operations.reconfig(joining, leaving, new_members, from_config))  # type: ignore[no-any-return]
+
+    # Identity
+
+    def add_auth(self, scheme: str, credential: str | bytes) -> None:
+        """Add an identity, for example ("digest", "user:password"); it is presented again after each reconnect.
+
+        Raises AuthFailedError, after which the session is over (state AUTH_FAILED).
+        """
+        self._run(self.operations.add_auth(scheme, credential))
+
+    def add_auth_async(self, scheme: str, credential: str | bytes) -> Call[None]:
+        """As `add_auth`, returning a future at once."""
+        return self._submit(self.operations.add_auth(scheme, credential))  # type: ignore[no-any-return]
