@@ -33,11 +33,12 @@ import wire
 from imports import ImportCost, import_costs
 from noise import Watch, machine, wait_for_quiet
 from nullserver import NoCompilerError, NullServer
-from peers import LIBRARIES, PEERS
+from peers import LIBRARIES, PEERS, RAW
 from realserver import NoRealServerError, RealServer
 from workloads import WORKLOADS, operations
 
 ONE_CORE = ("W1", "W4")
+WARMING = ("W2", "W3", "W5")
 RUN_TIMEOUT = 180.0  # seconds for one workload of one peer
 QUIET_WAIT = 3.0  # seconds to wait for other programs to calm down before each run
 
@@ -104,6 +105,9 @@ def one_core(server: Server, workload: str) -> Iterator[int | None]:
 def measure(server: Server, options: argparse.Namespace, results: report.Results) -> None:
     """Run every workload and peer against one server, `--reps` times."""
     wire.prepare(server.host, server.port)
+    if server.kind == "real":  # a JVM compiles what it has run some thousand times
+        for workload in (w for w in WARMING if w in options.workloads or w == "W2"):
+            one_run(RAW, server, workload, 1.0, None, 0)
     for repetition in range(options.reps):
         for workload in options.workloads:
             turn = repetition % len(options.peers)

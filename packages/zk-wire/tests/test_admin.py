@@ -215,6 +215,10 @@ def test_an_answer_without_a_parser_comes_back_as_its_text(text: str) -> None:
     assert parse_text(text.encode(), "wchs") == text
 
 
+def test_a_server_without_digests_has_an_empty_hash() -> None:
+    assert parse_text(b"", "hash") == ""
+
+
 def test_bytes_of_another_locale_are_escaped_not_refused() -> None:
     assert parse_conf(CONF.encode().replace(b"/data", b"/d\xe4ta"))["dataDir"] == "/d\\xe4ta/version-2"
 
