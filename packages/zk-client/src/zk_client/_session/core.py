@@ -33,7 +33,7 @@ from ..calls import Call
 from ..errors import CancelledCallError, SessionClosedError
 from ..states import SessionState
 from .actions import Disconnect, Probe
-from .machine import CLOSING, CONNECTING, HANDSHAKE, IDLE, PREPARING, READY, WAITING, Machine
+from .machine import CLOSING, CONNECTING, HANDSHAKE, IDLE, PREPARING, READY, UNIMPLEMENTED, WAITING, Machine
 from .steps import Step
 from .timers import Timers
 from .watches import DATA, EXIST, Listener
@@ -239,6 +239,9 @@ class SessionCore(Machine):
                 if mode is not None:
                     self._renew_watch(mode, path)
         self._completed.append(call)
+        if error == UNIMPLEMENTED and call.zxid == -1 and self.phase == READY:
+            # An opcode the server does not know: it reads nothing more, so what is sent from here on would be lost.
+            self._drop(now, f"{self.host} does not know the operation asked for, and ends the connection")
 
     def _happened(self, event: object, now: float) -> None:
         """Everything the server says that is not the reply to a user's request."""
