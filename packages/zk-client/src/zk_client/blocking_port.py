@@ -5,16 +5,16 @@ Rule: one line per request; what a body may rely on stands in `port`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
-
 from zk_wire import OperationTimeoutError, Outcome
 
 from . import steps
 from .faces import run_blocking
 from .watching import Watcher
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
+    from typing import Any, Generic, TypeVar
 
     from zk_wire import ACL, Stat
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from .handlers.base import Runtime
     from .port import Event, Operation, OperationResult
     from .states import SessionState, WatchedEvent
+else:
+    from ._typing import Generic, TypeVar
 
 T = TypeVar("T")
 

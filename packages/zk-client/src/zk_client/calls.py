@@ -7,17 +7,19 @@ queue's entry and the caller's future at once, because three objects per request
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
-
 from zk_wire import ErrorCode, Exchange, ServerError, error_for_code
 
 from .errors import CallTimeoutError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any, Generic, Protocol, TypeVar
 
     from ._session.recovery import Recovery
     from ._session.watches import WatchTarget
+else:
+    from ._typing import Generic, Protocol, TypeVar
 
 R = TypeVar("R")
 NO_NODE = int(ErrorCode.NO_NODE)

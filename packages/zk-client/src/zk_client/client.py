@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
-
 from zk_wire import RemoteProtocolError, parse_srvr
 
 from ._session.core import SessionCore
@@ -24,6 +22,7 @@ from .retry import RetryPolicy, retrying
 from .states import SessionState
 from .watching import PersistentWatch, Watcher
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Sequence
     from types import TracebackType
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
 
     P = ParamSpec("P")
     T = TypeVar("T")
+    from typing import Any, Literal
 
 # A client that lost its server looks for another at once, then with growing pauses.
 RECONNECT = RetryPolicy(delay=0.1, backoff=2.0, jitter=0.5, max_delay=5.0)

@@ -19,10 +19,9 @@ Rule: an error that concerns a write carries `.outcome`, one of APPLIED, NOT_APP
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from zk_wire import OperationTimeoutError, Outcome, ServerError, ZooKeeperError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 

@@ -13,13 +13,15 @@ attributes of its body with the same signature and the same docstring, and no mo
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Concatenate, Generic, ParamSpec, TypeVar, overload
 
 from zk_wire import ZooKeeperError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
-    from typing import Self
+    from typing import Concatenate, Generic, ParamSpec, Self, TypeVar, overload
+else:
+    from ._typing import Generic, ParamSpec, TypeVar, overload
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)

@@ -8,14 +8,16 @@ Source: ConnectStringParser.java for the form `host:port,[v6]:port/chroot`, defa
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
-
 from zk_wire import InvalidPathError, check_path
 
 from .errors import ConfigurationError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from typing import NamedTuple
+else:
+    from ._typing import NamedTuple
 
 DEFAULT_PORT = 2181
 

@@ -9,8 +9,6 @@ Paths are the user's, below the chroot; the server's are made from them once and
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
-
 from zk_wire import (
     OPEN_ACL_BYTES,
     AddWatchMode,
@@ -50,12 +48,16 @@ from ._session.recovery import UNTELLABLE, CreateRecovery, DeleteRecovery, SetRe
 from ._session.watches import CHILD, DATA, PERSISTENT, RECURSIVE, Listener, WatchTarget
 from .calls import Call
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import Any, TypeVar
 
     from zk_wire import ACL, ClientInfo, GetDataResponse, Request, Stat
 
     from .calls import CallOwner
+else:
+    from ._typing import TypeVar
 
 R = TypeVar("R")
 T = TypeVar("T")

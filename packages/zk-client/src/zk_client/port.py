@@ -20,8 +20,6 @@ What every implementation promises, beside the single docstrings:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
-
 from zk_wire import (
     CheckResult,
     CheckVersionRequest,
@@ -36,12 +34,16 @@ from zk_wire import (
     SetDataResult,
 )
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
+    from typing import Protocol, TypeAlias, TypeVar
 
     from zk_wire import ACL, Stat
 
     from .states import SessionState, WatchedEvent
+else:
+    from ._typing import Protocol, TypeVar
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -221,6 +223,10 @@ class Port(Protocol):
 
     def now(self) -> float:
         """Seconds on the monotonic clock."""
+        ...
+
+    def chance(self) -> float:
+        """A random number in [0, 1); from the port because bodies have no randomness of their own."""
         ...
 
     def until(self, deadline: float | None) -> Port:

@@ -15,11 +15,10 @@ Safe to call from any thread, and from callbacks of the client.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, overload
-
 from . import steps
 from .transactions import ReadBatch, Transaction
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
 
@@ -32,6 +31,9 @@ if TYPE_CHECKING:
     from .watching import Watcher
 
     Watch = Callable[[WatchedEvent], object] | Watcher
+    from typing import Any, Literal, overload
+else:
+    from ._typing import overload
 
 
 class Requests:

@@ -7,8 +7,6 @@ come back at the same instant, and is bounded in size, in number and in total ti
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
-
 from zk_wire import (
     ConnectionLostError,
     OperationTimeoutError,
@@ -20,10 +18,14 @@ from zk_wire import (
 
 from .errors import ConfigurationError, RetryFailedError, RetryInterruptedError, SessionClosedError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from typing import NamedTuple, TypeVar
 
     from .port import Event, Port
+else:
+    from ._typing import NamedTuple, TypeVar
 
 T = TypeVar("T")
 

@@ -8,9 +8,14 @@ and compared with strings.
 from __future__ import annotations
 
 from enum import Enum
-from typing import NamedTuple
 
 from zk_wire import EventType
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NamedTuple
+else:
+    from ._typing import NamedTuple
 
 
 class SessionState(str, Enum):

@@ -5,8 +5,6 @@ Rule: they await only the port. None of them is atomic; each says what is left b
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
-
 from zk_wire import (
     NodeExistsError,
     NoNodeError,
@@ -19,12 +17,16 @@ from zk_wire import (
 
 from .errors import SessionClosedError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
+    from typing import TypeVar
 
     from zk_wire import ACL
 
     from .port import Port
+else:
+    from ._typing import TypeVar
 
 R = TypeVar("R")
 

@@ -6,8 +6,6 @@ what became of it: an ephemeral node, one with a unique name, or the marker node
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from zk_wire import (
     OPEN_ACL_UNSAFE,
     CheckVersionRequest,
@@ -36,9 +34,11 @@ from .calls import Call
 from .errors import TransactionFailedError
 from .operations import check_value, check_version, create_kind, encode_acls
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import TracebackType
+    from typing import Any
 
     from zk_wire import ACL, Stat
 

@@ -10,12 +10,12 @@ says: read again. An event of type NONE with any other state is the last one.
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
 
 from zk_wire import EventType
 
 from .states import WatchedEvent
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import TracebackType

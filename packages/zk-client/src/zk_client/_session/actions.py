@@ -5,12 +5,15 @@ Rule: an action says what to do, never how. The handler performs them in the ord
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import NamedTuple
+
     from ..hosts import Host
     from ..states import SessionState, WatchedEvent
     from .watches import Listener
+else:
+    from .._typing import NamedTuple
 
 
 class Connect(NamedTuple):

@@ -4,13 +4,11 @@ Rule: no socket, clock, thread or random source. Times are arguments (monotonic 
 
 A handler tells the core what happened (`connected`, `received`, `closed`, `tick`, ...) and what users want
 (`submit`, `stop`), one call at a time, and afterwards takes what is to be done: `take_output` (bytes for the
-connection), `take_actions`, `take_completed` (calls to wake up). It calls `tick` no later than `deadline()`.
+connection), `actions`, `completed` (calls to wake up), emptying the lists. It calls `tick` no later than `deadline()`.
 The transitions behind it are in `machine`.
 """
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
 
 from zk_wire import (
     AuthFailedError,
@@ -38,11 +36,11 @@ from .steps import Step
 from .timers import Timers
 from .watches import DATA, EXIST, Listener
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from typing import Any
 
     from ..hosts import Host
-    from .actions import Action
 
 NO_NODE = int(ErrorCode.NO_NODE)
 
@@ -74,10 +72,10 @@ class SessionCore(Machine):
             assert connection is not None
             call.sent_at = now
             if call.auth is None:
-                self._output.append(connection.send(call))
+                self.output.append(connection.send(call))
                 self._unsent += 1
             else:
-                self._output.append(connection.send_auth(call))
+                self.output.append(connection.send_auth(call))
             self.timers.sent = now
         elif phase == IDLE or phase == CLOSING:
             self._refuse(call)
@@ -169,7 +167,7 @@ class SessionCore(Machine):
         if self.phase == CONNECTING:
             self._greet(now)
         else:
-            self._actions.append(Disconnect("no longer wanted"))
+            self.actions.append(Disconnect("no longer wanted"))
 
     def connect_failed(self, now: float, reason: str) -> None:
         """No address of the host could be reached."""
@@ -192,7 +190,7 @@ class SessionCore(Machine):
             self._drop(now, f"protocol error: {error}", poisoned=True)
             return
         self.timers.received = now
-        completed = self._completed
+        completed = self.completed
         last: Call[Any] | None = None
         for event in events:
             if event.__class__ is Call:
@@ -218,7 +216,7 @@ class SessionCore(Machine):
         error = call.error
         if call.auth is not None:
             if error:
-                self._completed.append(call)
+                self.completed.append(call)
                 if self.connection is None:
                     return
                 reason = f"authentication refused by {self.host} (scheme {call.auth[0]}): {error_for_code(error)}"
@@ -238,7 +236,7 @@ class SessionCore(Machine):
                 mode = self.watches.must_renew(table, path)
                 if mode is not None:
                     self._renew_watch(mode, path)
-        self._completed.append(call)
+        self.completed.append(call)
         if error == UNIMPLEMENTED and call.zxid == -1 and self.phase == READY:
             # An opcode the server does not know: it reads nothing more, so what is sent from here on would be lost.
             self._drop(now, f"{self.host} does not know the operation asked for, and ends the connection")
@@ -288,12 +286,12 @@ class SessionCore(Machine):
                 return
             if now >= self.timers.ping_due() and phase != CLOSING:
                 assert self.connection is not None
-                self._output.append(self.connection.ping())
+                self.output.append(self.connection.ping())
                 self._pings.append(now)
                 self.timers.sent = now
             if self._search is not None and not self._search.running and now >= self._search.due:
                 self._search.running = True
-                self._actions.append(Probe(self.hosts.hosts, self.config.connect_timeout))
+                self.actions.append(Probe(self.hosts.hosts, self.config.connect_timeout))
 
     def probed(self, now: float, found: Host | None) -> None:
         """A search for a read-write server ended."""
@@ -335,11 +333,6 @@ class SessionCore(Machine):
     # What is to be done
 
     @property
-    def has_news(self) -> bool:
-        """Whether there are actions or completed calls to take."""
-        return bool(self._completed or self._actions)
-
-    @property
     def unsent(self) -> int:
         """Requests encoded since the output was last taken."""
         return self._unsent
@@ -349,32 +342,13 @@ class SessionCore(Machine):
         """Bytes still to come of a large frame, 0 when there is none."""
         return self.connection.missing if self.connection is not None else 0
 
-    @property
-    def has_output(self) -> bool:
-        """Whether bytes wait to be sent."""
-        return bool(self._output)
-
     def take_output(self) -> bytes:
         """The bytes to send now; the handler sends them, or reports `closed`."""
-        output = self._output
+        output = self.output
         self._unsent = 0
         data = output[0] if len(output) == 1 else b"".join(output)
         output.clear()
         return data
-
-    def take_actions(self) -> Sequence[Action]:
-        """The actions to perform now, in order."""
-        if not self._actions:
-            return ()
-        actions, self._actions = self._actions, []
-        return actions
-
-    def take_completed(self) -> Sequence[Call[Any]]:
-        """The calls that have ended, in order."""
-        if not self._completed:
-            return ()
-        completed, self._completed = self._completed, []
-        return completed
 
     @property
     def in_flight(self) -> int:

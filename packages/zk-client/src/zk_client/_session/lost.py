@@ -5,15 +5,15 @@ Rule: every write handed in comes out exactly once, with a verdict; what cannot 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from zk_wire import SyncRequest
 
 from .recovery import UNKNOWN, Answer, Situation, Verdict
 from .steps import Step
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import Any
 
     from zk_wire import Request
 

@@ -19,7 +19,6 @@ Source of the order in PREPARING: protocol notes 6.7 (events are filtered by ide
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Any, NamedTuple
 
 from zk_wire import (
     AddWatchMode,
@@ -50,14 +49,18 @@ from .steps import Step, ignore
 from .timers import Timers
 from .watches import PERSISTENT, Listener, Watches
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any, NamedTuple
 
     from zk_wire import Request
 
     from ..hosts import Host, HostList
     from ..retry import RetryPolicy
     from .recovery import Verdict
+else:
+    from .._typing import NamedTuple
 
 IDLE, WAITING, CONNECTING, HANDSHAKE, PREPARING, READY, CLOSING = range(7)
 UNIMPLEMENTED = int(ErrorCode.UNIMPLEMENTED)
@@ -107,10 +110,11 @@ class Machine:
         self._queue: deque[Call[Any]] = deque()
         self._lost = LostWrites(self._conclude)
         self._search: Search | None = None
-        self._output: list[bytes] = []
+        # What the handler takes; lists that stay the same objects, because it looks at them several times a request.
+        self.output: list[bytes] = []
         self._unsent = 0  # calls framed since the output was last taken
-        self._actions: list[Action] = []
-        self._completed: list[Call[Any]] = []
+        self.actions: list[Action] = []
+        self.completed: list[Call[Any]] = []
         self._failures = 0
         self._due = 0.0
         self._pings: deque[float] = deque()
@@ -132,7 +136,7 @@ class Machine:
         self.host = self.hosts.next()
         self.phase = CONNECTING
         self._log(10, f"connecting to {self.host}")
-        self._actions.append(Connect(self.host, self.config.connect_timeout))
+        self.actions.append(Connect(self.host, self.config.connect_timeout))
 
     def _next_attempt(self, now: float, reason: str) -> None:
         """The attempt failed: the next host at once, or after a pause when all of them were tried."""
@@ -162,7 +166,7 @@ class Machine:
             password=self.password if self._presented else bytes(16),
             read_only=self.config.read_only,
         )
-        self._output.append(self.connection.connect(request))
+        self.output.append(self.connection.connect(request))
         self._handshake_sent = now
         self.phase = HANDSHAKE
         self._due = now + self.config.connect_timeout
@@ -208,7 +212,7 @@ class Machine:
                 self._rearm(now)
 
         for scheme, credential in self._auths:
-            self._output.append(self.connection.send_auth(Step(AuthPacket(scheme, credential), authenticated)))
+            self.output.append(self.connection.send_auth(Step(AuthPacket(scheme, credential), authenticated)))
 
     def _refuse_auth(self, now: float, code: int) -> None:
         scheme = ", ".join(sorted({scheme for scheme, _ in self._auths}))
@@ -267,16 +271,16 @@ class Machine:
         assert connection is not None
         call.sent_at = now
         if call.auth is None:
-            self._output.append(connection.send(call))
+            self.output.append(connection.send(call))
             self._unsent += 1
         else:
-            self._output.append(connection.send_auth(call))
+            self.output.append(connection.send_auth(call))
         self.timers.sent = now
 
     def _ask(self, request: Request[Any], then: Callable[[Step, float], None]) -> None:
         """Send a request of our own."""
         assert self.connection is not None
-        self._output.append(self.connection.send(Step(request, then)))
+        self.output.append(self.connection.send(Step(request, then)))
 
     # Losing the connection
 
@@ -289,10 +293,10 @@ class Machine:
         lost = connection.close() if connection is not None else []
         was = self.phase
         unsent, self._unsent = self._unsent, 0
-        self._output.clear()
+        self.output.clear()
         self._search = None
         self._lost.interrupted()
-        self._actions.append(Disconnect(reason))
+        self.actions.append(Disconnect(reason))
         self.reason = f"disconnected ({reason})"
         if was == CLOSING:
             self._sort(lost, now, unsent, poisoned)
@@ -343,7 +347,7 @@ class Machine:
         if verdict.outcome is Outcome.APPLIED and verdict.reply is not None:
             call.error = 0
             call.reply = verdict.reply
-            self._completed.append(call)
+            self.completed.append(call)
         elif verdict.code:
             error = error_for_code(verdict.code, call.path)
             error.outcome = verdict.outcome
@@ -363,10 +367,10 @@ class Machine:
         if self.connection is not None:
             self.connection.close()
             self.connection = None
-            self._output.clear()
-            self._actions.append(Disconnect(reason))
+            self.output.clear()
+            self.actions.append(Disconnect(reason))
         elif self.phase == CONNECTING:
-            self._actions.append(Disconnect(reason))
+            self.actions.append(Disconnect(reason))
         if not self.config.renew_after_expiry:
             self.phase = IDLE
             return
@@ -393,9 +397,9 @@ class Machine:
         """The end: no further attempt is made until `start`."""
         lost = self.connection.close() if self.connection is not None else []
         if self.connection is not None or self.phase == CONNECTING:
-            self._actions.append(Disconnect(reason))
+            self.actions.append(Disconnect(reason))
         self.connection = None
-        self._output.clear()
+        self.output.clear()
         self._unsent = 0
         self._search = None
         self.phase = IDLE
@@ -435,7 +439,7 @@ class Machine:
 
     def _fail(self, call: Call[Any], error: BaseException) -> None:
         call.failure = error
-        self._completed.append(call)
+        self.completed.append(call)
 
     def _change(self, state: SessionState) -> None:
         if state is self.state:
@@ -443,14 +447,14 @@ class Machine:
         if state not in ALLOWED[self.state]:
             raise AssertionError(f"session state {self.state} may not become {state}")
         self.state = state
-        self._actions.append(ChangeState(state))
+        self.actions.append(ChangeState(state))
 
     def _tell(
         self, listener: Listener, event_type: EventType, path: str, zxid: int, state: SessionState | None = None
     ) -> None:
         shown = strip_chroot(self.config.chroot, path) if self.config.chroot else path
         event = WatchedEvent(event_type, state or self.state, shown if shown is not None else path, zxid)
-        self._actions.append(Deliver(listener, event))
+        self.actions.append(Deliver(listener, event))
 
     def _renew_watch(self, mode: int, path: str) -> None:
         kind = AddWatchMode.PERSISTENT if mode == PERSISTENT else AddWatchMode.PERSISTENT_RECURSIVE
@@ -460,4 +464,4 @@ class Machine:
         self._ask(RemoveWatchesRequest(path, WatcherType.ANY), ignore)
 
     def _log(self, level: int, message: str) -> None:
-        self._actions.append(Log(level, message))
+        self.actions.append(Log(level, message))

@@ -21,7 +21,6 @@ An investigation is a generator: it yields requests, is sent their answers, and 
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
 
 from zk_wire import (
     CreateMode,
@@ -36,8 +35,13 @@ from zk_wire import (
     strip_chroot,
 )
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any, NamedTuple
+
     from zk_wire import Request
+else:
+    from .._typing import NamedTuple
 
 NO_NODE = int(ErrorCode.NO_NODE)
 NODE_EXISTS = int(ErrorCode.NODE_EXISTS)

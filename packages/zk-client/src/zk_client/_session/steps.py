@@ -5,17 +5,17 @@ Rule: a step never reaches a user; its reply is handed to `then`, on the core, i
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from zk_wire import Exchange
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from zk_wire import Request
 
 
-class Step(Exchange[Any]):
+class Step(Exchange[object]):
     """One internal request; `then(step, now)` is called with its reply, and not at all when the connection ends first."""
 
     __slots__ = ("then",)

@@ -9,8 +9,6 @@ The results of an applied transaction are put together again from what the serve
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from zk_wire import (
     CheckResult,
     CheckVersionRequest,
@@ -27,8 +25,10 @@ from zk_wire import (
 
 from .recovery import UNKNOWN, CreateRecovery, Recovery, Verdict
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Any
 
     from zk_wire import Stat
 

@@ -16,14 +16,16 @@ Source: ClientCnxn.java (primeConnection, SET_WATCHES_MAX_LENGTH), ZKWatchManage
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
-
 from zk_wire import EventType
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import NamedTuple, Protocol
 
     from zk_wire import Request
+else:
+    from .._typing import NamedTuple, Protocol
 
 # As the Java client: a part is closed when its paths reach this many bytes.
 PART_BYTES = 128 * 1024

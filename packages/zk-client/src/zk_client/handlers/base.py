@@ -5,11 +5,13 @@ Rule: the handler is written once against these protocols; a runtime says only h
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
+    from typing import Any, Protocol
+else:
+    from .._typing import Protocol
 
 
 class RuntimeLock(Protocol):

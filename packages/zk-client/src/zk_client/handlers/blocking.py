@@ -19,7 +19,6 @@ A thread that reads never waits to write: with both buffers full, client and ser
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Any
 
 from zk_wire import Outcome
 
@@ -32,8 +31,10 @@ from .dispatcher import Dispatcher
 from .link import RECEIVE, Link
 from .log import logger
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from .._session.core import SessionCore
     from ..calls import Call
@@ -66,6 +67,8 @@ class BlockingHandler:
         self._dead: list[Link] = []
         self._waiters: deque[tuple[Call[Any], RuntimeLock]] = deque()
         self._leads = 0
+        self._missing = 0
+        self._callers_read = runtime.callers_read
         self._probe: Probe | None = None
 
     # Starting and stopping
@@ -116,13 +119,22 @@ class BlockingHandler:
         with self.mutex:
             core.submit(call, self._now())
             link = self._link
-            if link is not None and not link.sending and core.has_output and not link.rest:
+            if link is not None and not link.sending and core.output and not link.rest:
                 link.sending = True
                 data = core.take_output()
-            if core.has_news:
+            if core.completed or core.actions:
                 self._perform()
         if data:
             self._drain(link, data, wait=True)  # type: ignore[arg-type]
+        if timeout is None and self._callers_read and link is not None and link.lead.acquire(False):
+            # The common case of `wait`, written out: nobody reads, so this caller does.
+            self._leads += 1
+            try:
+                self._lead(link, call, None)
+            finally:
+                link.lead.release()
+                if self._waiters:
+                    self._promote()
         if not call.done:
             self.wait(call, timeout)
         return call.result()
@@ -132,7 +144,7 @@ class BlockingHandler:
         core = self.core
         with self.mutex:
             core.submit(call, self._now())
-            if core.has_news:
+            if core.completed or core.actions:
                 self._perform()
             link = self._link
             if link is None or link.sending:
@@ -196,11 +208,11 @@ class BlockingHandler:
     def _flush(self, *, wait: bool) -> None:
         with self.mutex:
             link = self._link
-            if link is None or link.sending or not (self.core.has_output or link.rest):
+            if link is None or link.sending or not (self.core.output or link.rest):
                 return
             link.sending = True
             data, link.rest = link.rest, NO_DATA
-            if self.core.has_output:
+            if self.core.output:
                 data += self.core.take_output()
         self._drain(link, data, wait=wait)
 
@@ -208,21 +220,24 @@ class BlockingHandler:
         """Send, and take along what others add meanwhile; only one at a time is in here for a link."""
         try:
             while True:
-                rest = NO_DATA
                 if wait:
                     link.send(data)
-                else:
-                    rest = link.send_some(data)
-                with self.mutex:
-                    if rest:
+                elif rest := link.send_some(data):
+                    with self.mutex:
                         link.rest = rest
                         link.sending = False
-                        break
-                    if self._link is not link or not self.core.has_output:
-                        link.sending = False
+                    self._poller.wake()
+                    return
+                # Whoever adds output does so before looking at `sending`, and this lowers `sending` before looking
+                # at the output: one of the two sees the other, so nothing is left unsent, and no lock is needed.
+                link.sending = False
+                if not self.core.output:
+                    return
+                with self.mutex:
+                    if self._link is not link or link.sending or not self.core.output:
                         return
+                    link.sending = True
                     data = self.core.take_output()
-            self._poller.wake()
         except BaseException as error:
             # Part of a frame may be out, so the connection is of no use whatever the reason was.
             link.sending = False
@@ -235,9 +250,9 @@ class BlockingHandler:
     def wait(self, call: Call[Any], timeout: float | None) -> None:
         """Return when the call is done; raise CallTimeoutError when `timeout` seconds pass first."""
         deadline = None if timeout is None else self._now() + timeout
-        if self.core.has_output:
+        if self.core.output:
             self._flush(wait=True)
-        leading = self.runtime.callers_read and call.payload is not NO_DATA
+        leading = self._callers_read and call.payload is not NO_DATA
         lock: RuntimeLock | None = None
         queued = False
         while not call.done:
@@ -304,7 +319,7 @@ class BlockingHandler:
             while not call.done and not link.dead:
                 if deadline is not None and not link.readable(deadline - self._now()):
                     return False
-                missing = self.core.missing
+                missing = self._missing
                 data = link.receive_rest(missing) if missing > RECEIVE else recv(RECEIVE)
                 if not data:
                     self._lost(link, "closed by the server")
@@ -320,10 +335,11 @@ class BlockingHandler:
             if self._link is not link:
                 return
             core.received(data, self._now())
+            self._missing = core.missing
             self._perform()
-            flush = core.has_output and not link.sending
-        if flush:
-            self._flush(wait=False)
+            if not core.output or link.sending:
+                return
+        self._flush(wait=False)
 
     def _lost(self, link: Link, reason: str) -> None:
         with self.mutex:
@@ -338,14 +354,23 @@ class BlockingHandler:
 
     def _perform(self) -> None:
         core = self.core
-        for call in core.take_completed():
-            call.done = True
-            waiter = call.waiter
-            if waiter is not None:
-                release(waiter)
-            if call.callbacks is not None:
-                self._settle(call)
-        for action in core.take_actions():
+        completed = core.completed
+        if completed:
+            for call in completed:
+                call.done = True
+                if call.waiter is not None:
+                    release(call.waiter)
+                if call.callbacks is not None:
+                    self._settle(call)
+            completed.clear()
+        if core.actions:
+            self._act()
+
+    def _act(self) -> None:
+        core = self.core
+        actions = tuple(core.actions)
+        core.actions.clear()
+        for action in actions:
             if isinstance(action, Deliver):
                 listener = action.listener
                 if getattr(listener, "runs_inline", False):
@@ -449,7 +474,7 @@ class BlockingHandler:
 
     def _attend(self, link: Link, timeout: float | None) -> None:
         """Read, unless callers do; send what is left over."""
-        if core_has_output(self.core, link):
+        if has_output(self.core, link):
             self._flush(wait=False)
         if self._leads != self._seen:
             self._seen = self._leads
@@ -464,7 +489,7 @@ class BlockingHandler:
             self._seen = self._leads - 1
             return
         try:
-            missing = self.core.missing
+            missing = self._missing
             data = link.receive_rest(missing) if missing > RECEIVE else link.recv(RECEIVE)
             if data:
                 self._received(link, data)
@@ -488,6 +513,7 @@ class BlockingHandler:
             if sock is not None:
                 self._attempt = None
                 self._link = Link(sock, self.runtime)
+                self._missing = 0
                 self.core.connected(now)
                 self._perform()
             elif attempt.failed is not None:
@@ -534,6 +560,6 @@ def release(lock: Any) -> None:
         pass
 
 
-def core_has_output(core: SessionCore, link: Link) -> bool:
+def has_output(core: SessionCore, link: Link) -> bool:
     """Whether anything waits to be sent and nobody is sending."""
-    return (core.has_output or bool(link.rest)) and not link.sending
+    return bool(core.output or link.rest) and not link.sending

@@ -8,12 +8,12 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from typing import TYPE_CHECKING
 
 from zk_wire import encode_command, parse_isro
 
 from .log import logger
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .._session.actions import Connect, Probe
     from ..hosts import Host

@@ -7,12 +7,13 @@ the first item and leaves after a second without any. An exception is logged wit
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Any
 
 from .log import logger
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from .base import Runtime, Worker
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import select
 import socket
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .base import Runtime
 

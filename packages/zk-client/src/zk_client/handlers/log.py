@@ -6,8 +6,7 @@ Rule: everything is logged below "zk_client"; levels are the application's busin
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from logging import Logger
 

@@ -11,10 +11,11 @@ import select
 import socket
 import threading
 import time
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from .base import Poller, RuntimeEvent, RuntimeLock, Worker
 
