@@ -1,0 +1,152 @@
+"""What the tests on real ZooKeeper share: servers of a version, clients that are stopped, waiting without sleeping.
+
+Rule: nobody sleeps. A test waits for an event, a state or a change on the server, each with a bound.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import pytest
+
+from zk_client import Client, SessionState, WatchedEvent
+from zk_testing.cluster import Cluster, start_cluster
+from zk_testing.errors import NoServerError
+from zk_testing.rawclient import RawClient
+
+T = TypeVar("T")
+
+# Seconds after which something that must happen counts as not happening; generous, because CI machines are slow.
+PATIENCE = 20.0
+
+
+@contextmanager
+def real_cluster(size: int = 1, version: str = "3.9", **options: Any) -> Iterator[Cluster]:
+    """Servers with settings of their own; skips (or fails, where CI demands real servers) when there are none."""
+    try:
+        cluster = start_cluster(size, version, **options)
+    except NoServerError as error:
+        if os.environ.get("ZK_TESTING_REQUIRE_REAL") == "1":
+            pytest.fail(str(error), pytrace=False)
+        pytest.skip(str(error))
+    with cluster:
+        yield cluster
+
+
+class States:
+    """Listens to a client and remembers; waits for states in the order they were delivered."""
+
+    def __init__(self, client: Client) -> None:
+        self.seen: list[SessionState] = []
+        self.times: list[float] = []
+        self.threads: set[str] = set()
+        self._condition = threading.Condition()
+        self._read = 0
+        client.add_listener(self)
+
+    def __call__(self, state: SessionState) -> None:
+        with self._condition:
+            self.seen.append(state)
+            self.times.append(time.monotonic())
+            self.threads.add(threading.current_thread().name)
+            self._condition.notify_all()
+
+    def wait(self, state: SessionState, timeout: float = PATIENCE) -> float:
+        """Wait for a state that was not waited for yet; returns when it was delivered, in monotonic seconds."""
+        with self._condition:
+
+            def arrived() -> bool:
+                return state in self.seen[self._read :]
+
+            assert self._condition.wait_for(arrived, timeout), f"no {state} within {timeout} s, but {self.seen}"
+            self._read = self.seen.index(state, self._read) + 1
+            return self.times[self._read - 1]
+
+
+class Events:
+    """A watch function that collects what it is told."""
+
+    def __init__(self) -> None:
+        self.seen: list[WatchedEvent] = []
+        self._condition = threading.Condition()
+
+    def __call__(self, event: WatchedEvent) -> None:
+        with self._condition:
+            self.seen.append(event)
+            self._condition.notify_all()
+
+    def wait(self, count: int = 1, timeout: float = PATIENCE) -> list[WatchedEvent]:
+        """Wait until at least that many events came, and return all of them."""
+        with self._condition:
+            enough = self._condition.wait_for(lambda: len(self.seen) >= count, timeout)
+            assert enough, f"waited {timeout} s for {count} events, saw {len(self.seen)}: {self.seen[:5]}"
+            return list(self.seen)
+
+
+class Background:
+    """Functions on threads of their own; a failure in one is the test's."""
+
+    def __init__(self) -> None:
+        self._threads: list[threading.Thread] = []
+        self._failures: list[BaseException] = []
+
+    def __call__(self, function: Callable[[], object]) -> threading.Thread:
+        def run() -> None:
+            try:
+                function()
+            except BaseException as error:  # noqa: BLE001  (raised again by `join`)
+                self._failures.append(error)
+
+        thread = threading.Thread(target=run, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+        return thread
+
+    def join(self, timeout: float = PATIENCE) -> None:
+        """Wait for all of them; raise what the first failed one raised."""
+        deadline = time.monotonic() + timeout
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        if self._failures:
+            raise self._failures[0]
+        hung = [thread.name for thread in self._threads if thread.is_alive()]
+        assert not hung, f"still running after {timeout} s: {hung}"
+
+
+def in_thread(function: Callable[[], T]) -> Callable[[], T]:
+    """Start a function on a thread; calling what is returned waits for its result, or raises its error."""
+    background = Background()
+    results: list[T] = []
+    background(lambda: results.append(function()))
+
+    def finish() -> T:
+        background.join()
+        return results[0]
+
+    return finish
+
+
+def expire(client: Client, address: str) -> None:
+    """End a client's session on the server, as an expiry does; to be called while the client is cut off."""
+    assert client.client_id is not None
+    RawClient(address, session=client.client_id).close_session()
+
+
+def client_threads() -> list[str]:
+    """The names of the threads that belong to clients."""
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("zk-client")]
+
+
+def descriptors() -> int:
+    """How many file descriptors this process has open."""
+    return len(os.listdir("/proc/self/fd"))
+
+
+def mntr(answer: str) -> Mapping[str, str]:
+    """A `mntr` answer as a mapping."""
+    return dict(line.split("\t", 1) for line in answer.splitlines() if "\t" in line)
