@@ -42,12 +42,12 @@ from .errors import (
     NewConfigNoQuorumError,
     NoAuthError,
     NoChildrenForEphemeralsError,
-    NoNodeError,
-    NoWatcherError,
     NodeExistsError,
+    NoNodeError,
     NotEmptyError,
-    NotReadOnlyError,
     NothingError,
+    NotReadOnlyError,
+    NoWatcherError,
     OperationTimeoutError,
     Outcome,
     ProtocolError,
@@ -70,7 +70,7 @@ from .errors import (
     ZooKeeperError,
     error_for_code,
 )
-from .events import ConnectRejected, Connected, Event, Notification, PingAnswered, SessionGone
+from .events import Connected, ConnectRejected, Event, Notification, PingAnswered, SessionGone
 from .exchange import Exchange
 from .fast import (
     OPEN_ACL_BYTES,
@@ -278,9 +278,7 @@ _LATER = {
         "ReadOp",
         "SetDataResult",
     ),
-    "registry": (
-        "REQUEST_TYPES",
-    ),
+    "registry": ("REQUEST_TYPES",),
     "replies": (
         "ClientInfo",
         "Create2Response",
@@ -301,9 +299,7 @@ _LATER = {
         "WatcherEvent",
         "WhoAmIResponse",
     ),
-    "server": (
-        "ServerConnection",
-    ),
+    "server": ("ServerConnection",),
     "server_events": (
         "AdminCommand",
         "ConnectReceived",
@@ -326,6 +322,11 @@ def __getattr__(name: str) -> object:
     value: object = getattr(import_module(f".{room}", __name__), name)
     globals()[name] = value
     return value
+
+
+def __dir__() -> list[str]:
+    """Name also what is not loaded yet."""
+    return sorted({*globals(), *_ROOM_OF})
 
 
 __all__ = [

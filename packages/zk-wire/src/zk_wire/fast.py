@@ -32,14 +32,17 @@ from .stat import STAT, STAT_SIZE, Stat
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import TypeAlias
 
     from .acl import ACL
+
+    _MakeStat: TypeAlias = Callable[[type[Stat], tuple[int, ...]], Stat]
 
 _pack_frame_head = struct.Struct(">ii").pack  # length, xid
 _pack_path_head = struct.Struct(">iiii").pack  # length, xid, opcode, length of the path
 _unpack_stat = STAT.unpack_from
 # The same as Stat._make, without its check of the length, which the struct has made.
-_new_tuple: Callable[[type[Stat], tuple[int, ...]], Stat] = tuple.__new__  # pyright: ignore
+_new_tuple: _MakeStat = tuple.__new__  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
 
 _FALSE = b"\0"
 _TRUE = b"\1"
