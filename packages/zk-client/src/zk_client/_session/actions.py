@@ -30,16 +30,21 @@ class Disconnect(NamedTuple):
 
 
 class ChangeState(NamedTuple):
-    """Tell the listeners."""
+    """Tell the listeners, once the first `after` of the completed calls have been completed."""
 
     state: SessionState
+    after: int = 0
 
 
 class Deliver(NamedTuple):
-    """Tell one watch's listener."""
+    """Tell one watch's listener, once the first `after` of the completed calls have been completed.
+
+    The order of the server: whoever sees a reply has seen the events of what it reflects.
+    """
 
     listener: Listener
     event: WatchedEvent
+    after: int = 0
 
 
 class Probe(NamedTuple):

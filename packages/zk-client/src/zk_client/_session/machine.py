@@ -447,14 +447,14 @@ class Machine:
         if state not in ALLOWED[self.state]:
             raise AssertionError(f"session state {self.state} may not become {state}")
         self.state = state
-        self.actions.append(ChangeState(state))
+        self.actions.append(ChangeState(state, len(self.completed)))
 
     def _tell(
         self, listener: Listener, event_type: EventType, path: str, zxid: int, state: SessionState | None = None
     ) -> None:
         shown = strip_chroot(self.config.chroot, path) if self.config.chroot else path
         event = WatchedEvent(event_type, state or self.state, shown if shown is not None else path, zxid)
-        self.actions.append(Deliver(listener, event))
+        self.actions.append(Deliver(listener, event, len(self.completed)))
 
     def _renew_watch(self, mode: int, path: str) -> None:
         kind = AddWatchMode.PERSISTENT if mode == PERSISTENT else AddWatchMode.PERSISTENT_RECURSIVE

@@ -355,7 +355,9 @@ class BlockingHandler:
     def _perform(self) -> None:
         core = self.core
         completed = core.completed
-        if completed:
+        if core.actions:
+            self._act()
+        elif completed:
             for call in completed:
                 call.done = True
                 if call.waiter is not None:
@@ -363,14 +365,20 @@ class BlockingHandler:
                 if call.callbacks is not None:
                     self._settle(call)
             completed.clear()
-        if core.actions:
-            self._act()
 
     def _act(self) -> None:
+        """Perform the actions, and complete the calls before and between those that users see, in the server's order."""
         core = self.core
         actions = tuple(core.actions)
         core.actions.clear()
+        calls = tuple(core.completed)
+        core.completed.clear()
+        settled = 0
         for action in actions:
+            if isinstance(action, (Deliver, ChangeState)):
+                for call in calls[settled : action.after]:
+                    self._settle(call)
+                settled = max(settled, action.after)
             if isinstance(action, Deliver):
                 listener = action.listener
                 if getattr(listener, "runs_inline", False):
@@ -393,6 +401,8 @@ class BlockingHandler:
                 self.runtime.spawn("zk-client search", lambda probe=action: self._search(probe))
             elif isinstance(action, Log):
                 logger().log(action.level, action.message)
+        for call in calls[settled:]:
+            self._settle(call)
         if core.phase == IDLE and self._when_ended is not None:
             self._when_ended.set()
 
