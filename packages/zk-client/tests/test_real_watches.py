@@ -1,0 +1,646 @@
+"""Watches on real servers: told once or for ever, taken back, set again after a reconnect, ended with the session."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+
+import pytest
+from conftest import MakeClient
+from real import PATIENCE, Background, Events, States, expire, mntr, real_cluster
+
+from zk_client import (
+    Client,
+    ConfigurationError,
+    EventType,
+    NoNodeError,
+    SessionState,
+    WatchedEvent,
+)
+from zk_testing.cluster import Cluster
+from zk_testing.faults import FaultProxy
+from zk_testing.member import ZooKeeperServer
+
+CREATED, DELETED, CHANGED, CHILD, NONE = (
+    EventType.CREATED,
+    EventType.DELETED,
+    EventType.CHANGED,
+    EventType.CHILD,
+    EventType.NONE,
+)
+
+
+def kinds(events: list[WatchedEvent]) -> list[tuple[EventType, str]]:
+    return [(event.type, event.path) for event in events]
+
+
+def flush(client: Client) -> None:
+    """Return when every callback for what the server has sent so far has run."""
+    done = Events()
+    client.sync_async("/").add_done_callback(done)
+    done.wait()
+
+
+def watches_on(server: ZooKeeperServer) -> int:
+    return int(mntr(server.send_command("mntr"))["zk_watch_count"])
+
+
+@pytest.fixture
+def other(make_client: MakeClient, zk_server: ZooKeeperServer, zk_chroot: str) -> Client:
+    """A second client on the same nodes."""
+    return make_client(zk_server.connection_string(zk_chroot))
+
+
+@pytest.fixture
+def away(make_client: MakeClient, zk_faults: FaultProxy, zk_chroot: str) -> Client:
+    """A client that can be cut off from the server."""
+    return make_client(zk_faults.hosts + zk_chroot)
+
+
+def cut_off(client: Client, proxy: FaultProxy) -> None:
+    states = States(client)
+    proxy.refuse()
+    proxy.cut()
+    states.wait(SessionState.SUSPENDED)
+    client.remove_listener(states)
+
+
+def make_nodes(client: Client, count: int) -> list[str]:
+    """Create nodes with long names, many at a time."""
+    names = [f"/{number:05}-{'x' * 190}" for number in range(count)]
+    for start in range(0, count, 500):
+        with client.transaction() as batch:
+            for name in names[start : start + 500]:
+                batch.create(name)
+    return names
+
+
+def delete_nodes(client: Client, names: list[str]) -> None:
+    """Delete them again, which one by one takes long."""
+    for start in range(0, len(names), 500):
+        with client.transaction() as batch:
+            for name in names[start : start + 500]:
+                batch.delete(name)
+
+
+def let_back(client: Client, proxy: FaultProxy) -> None:
+    proxy.heal()
+    client.sync("/")
+
+
+# Once
+
+
+@pytest.mark.parametrize(
+    ("read", "change", "expected"),
+    [
+        (lambda zk, f: zk.get("/n", watch=f), lambda zk: zk.set("/n", b""), (CHANGED, "/n")),
+        (lambda zk, f: zk.get("/n", watch=f), lambda zk: zk.delete("/n"), (DELETED, "/n")),
+        (lambda zk, f: zk.exists("/n", watch=f), lambda zk: zk.set("/n", b""), (CHANGED, "/n")),
+        (lambda zk, f: zk.exists("/n", watch=f), lambda zk: zk.delete("/n"), (DELETED, "/n")),
+        (lambda zk, f: zk.exists("/m", watch=f), lambda zk: zk.create("/m"), (CREATED, "/m")),
+        (lambda zk, f: zk.get_children("/n", watch=f), lambda zk: zk.create("/n/c"), (CHILD, "/n")),
+        (lambda zk, f: zk.get_children("/n", watch=f), lambda zk: zk.delete("/n"), (DELETED, "/n")),
+        (
+            lambda zk, f: zk.get_children("/n", watch=f, include_data=True),
+            lambda zk: zk.create("/n/c"),
+            (CHILD, "/n"),
+        ),
+    ],
+)
+def test_a_watch_function_is_told_of_the_first_change(
+    zk: Client,
+    read: Callable[[Client, object], object],
+    change: Callable[[Client], object],
+    expected: tuple[EventType, str],
+) -> None:
+    zk.create("/n")
+    seen = Events()
+    read(zk, seen)
+
+    change(zk)
+
+    assert kinds(seen.wait()) == [expected]
+    assert seen.seen[0].state is SessionState.CONNECTED
+
+
+def test_a_one_shot_watch_fires_once(zk: Client) -> None:
+    zk.create("/n")
+    seen = Events()
+    zk.get("/n", watch=seen)
+    for value in (b"1", b"2", b"3"):
+        zk.set("/n", value)
+    flush(zk)
+    assert kinds(seen.seen) == [(CHANGED, "/n")]
+
+
+def test_a_watch_may_be_a_value_that_is_waited_for(zk: Client, other: Client) -> None:
+    zk.create("/n")
+    watcher = zk.watcher()
+    zk.get("/n", watch=watcher)
+    assert watcher.event is None
+    assert watcher.wait(0) is None
+
+    other.set("/n", b"")
+
+    event = watcher.wait(PATIENCE)
+    assert event is not None
+    assert (event.type, event.path) == (CHANGED, "/n")
+    assert watcher.event is event
+
+
+def test_one_function_on_one_node_is_told_once(zk: Client) -> None:
+    zk.create("/n")
+    seen = Events()
+    zk.get("/n", watch=seen)
+    zk.get("/n", watch=seen)
+    zk.exists("/n", watch=seen)
+    zk.get_children("/n", watch=seen)
+
+    zk.delete("/n")
+
+    flush(zk)
+    assert kinds(seen.seen) == [(DELETED, "/n")]
+
+
+def test_two_functions_on_one_node_are_both_told(zk: Client) -> None:
+    zk.create("/n")
+    first, second = Events(), Events()
+    zk.get("/n", watch=first)
+    zk.get("/n", watch=second)
+    zk.set("/n", b"")
+    assert kinds(first.wait()) == kinds(second.wait()) == [(CHANGED, "/n")]
+
+
+class Falsy(Events):
+    """A watch function that counts as false, as an empty collection with a `__call__` does."""
+
+    def __bool__(self) -> bool:
+        return False
+
+
+@pytest.mark.parametrize("read", ["get", "exists", "get_children"])
+def test_a_watch_function_that_counts_as_false_is_told_all_the_same(zk: Client, read: str) -> None:
+    zk.create("/n")
+    seen = Falsy()
+    getattr(zk, read)("/n", watch=seen)
+    zk.delete("/n")
+    assert kinds(seen.wait()) == [(DELETED, "/n")]
+
+
+def test_a_refused_read_leaves_no_watch(zk: Client) -> None:
+    seen = Events()
+    for read in (zk.get, zk.get_children):
+        with pytest.raises(NoNodeError):
+            read("/m", watch=seen)
+    zk.create("/m")
+    zk.create("/m/c")
+    flush(zk)
+    assert seen.seen == []
+
+
+def test_the_event_is_there_before_the_reply_of_the_write_that_caused_it(zk: Client) -> None:
+    zk.create("/n")
+    for version in range(50):
+        watcher = zk.watcher()
+        zk.get("/n", watch=watcher)
+        zk.set("/n", b"%d" % version)
+        assert watcher.event is not None
+
+
+def test_callbacks_run_in_the_order_of_the_server(zk: Client) -> None:
+    zk.create("/n")
+    order = Events()
+    for version in range(50):
+        zk.get_async("/n", watch=lambda event, version=version: order(("event", version)))
+        zk.set_async("/n", b"").add_done_callback(lambda call, version=version: order(("reply", version)))
+    expected = [(what, version) for version in range(50) for what in ("event", "reply")]
+    assert order.wait(100) == expected
+
+
+# For ever
+
+
+def test_a_persistent_watch_tells_every_change_of_its_node_and_its_children(zk: Client, other: Client) -> None:
+    with zk.watch("/n") as watch:
+        other.create("/n")
+        other.set("/n", b"1")
+        other.set("/n", b"2")
+        other.create("/n/c")
+        other.set("/n/c", b"")
+        other.delete("/n/c")
+        other.delete("/n")
+        other.create("/n")
+        events = [watch.get(PATIENCE) for _ in range(7)]
+    assert kinds(events) == [
+        (CREATED, "/n"),
+        (CHANGED, "/n"),
+        (CHANGED, "/n"),
+        (CHILD, "/n"),
+        (CHILD, "/n"),
+        (DELETED, "/n"),
+        (CREATED, "/n"),
+    ]
+
+
+def test_a_recursive_watch_tells_every_change_below(zk: Client, other: Client) -> None:
+    zk.create("/n")
+    seen = Events()
+    zk.add_watch("/n", seen, recursive=True)
+    other.create("/n/a")
+    other.create("/n/a/b")
+    other.set("/n/a/b", b"")
+    other.create("/nn")  # not below /n
+    other.delete("/n", recursive=True)
+    assert kinds(seen.wait(6)) == [
+        (CREATED, "/n/a"),
+        (CREATED, "/n/a/b"),
+        (CHANGED, "/n/a/b"),
+        (DELETED, "/n/a/b"),
+        (DELETED, "/n/a"),
+        (DELETED, "/n"),
+    ]
+
+
+def test_a_recursive_watch_does_not_hear_what_a_child_watch_below_it_causes(zk: Client) -> None:
+    zk.create("/n")
+    seen, children = Events(), Events()
+    zk.add_watch("/n", seen, recursive=True)
+    zk.get_children("/n", watch=children)
+    zk.create("/n/a")
+    assert kinds(children.wait()) == [(CHILD, "/n")]
+    flush(zk)
+    assert kinds(seen.seen) == [(CREATED, "/n/a")]
+
+
+def test_a_persistent_watch_misses_nothing_of_a_storm(zk: Client, other: Client) -> None:
+    zk.create("/n")
+    with zk.watch("/n") as watch:
+        calls = [other.set_async("/n", b"%d" % i) for i in range(2000)]
+        events = [watch.get(PATIENCE) for _ in range(2000)]
+        zxids = [event.zxid for event in events]
+        assert {event.type for event in events} == {CHANGED}
+        assert zxids == [call.result(PATIENCE).mzxid for call in calls]
+
+
+def test_iterating_over_a_watch_ends_when_it_is_closed(zk: Client) -> None:
+    zk.create("/n")
+    watch = zk.watch("/n")
+    seen = Events()
+    background = Background()
+    background(lambda: [seen(event) for event in watch])
+    zk.set("/n", b"")
+    seen.wait()
+    watch.close()
+    background.join()
+    assert kinds(seen.seen) == [(CHANGED, "/n")]
+
+
+def test_one_path_is_not_watched_in_two_persistent_modes(zk: Client) -> None:
+    with zk.watch("/n"), pytest.raises(ConfigurationError, match="one mode per path"):
+        zk.watch("/n", recursive=True)
+
+
+# Mixed, where old servers keep one mode per path
+
+
+@pytest.fixture(scope="module", params=["3.6", "3.8", "newest"])
+def mixing_server(request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    with real_cluster(version=request.param) as cluster:
+        yield cluster
+
+
+@pytest.mark.parametrize("recursive", [False, True])
+@pytest.mark.parametrize("read", ["get", "get_children", "exists"])
+def test_a_one_shot_watch_does_not_end_a_persistent_one(
+    mixing_server: Cluster, make_client: MakeClient, read: str, recursive: bool
+) -> None:
+    zk = make_client(mixing_server.hosts)
+    zk.create("/n")
+    persistent, once = Events(), Events()
+    zk.add_watch("/n", persistent, recursive=recursive)
+    getattr(zk, read)("/n", watch=once)
+    zk.get("/n")  # behind whatever the client asked for on its own
+    for _ in range(3):
+        zk.set("/n", b"")
+    zk.delete("/n")
+
+    told = [event.type for event in persistent.wait(4)]
+    assert told == [CHANGED, CHANGED, CHANGED, DELETED]
+    assert len(once.wait()) == 1
+
+
+# Taken back
+
+
+@pytest.mark.parametrize("how", ["get", "exists", "get_children", "missing", "persistent", "recursive"])
+def test_a_removed_watch_is_gone_from_the_server(zk: Client, zk_server: ZooKeeperServer, how: str) -> None:
+    zk.create("/n")
+    before = watches_on(zk_server)
+    seen = Events()
+    path = "/m" if how == "missing" else "/n"
+    if how in ("persistent", "recursive"):
+        zk.add_watch(path, seen, recursive=how == "recursive")
+    else:
+        getattr(zk, {"missing": "exists"}.get(how, how))(path, watch=seen)
+    assert watches_on(zk_server) > before
+
+    zk.remove_watch(path, seen)
+
+    zk.sync("/")  # behind the removal
+    assert watches_on(zk_server) == before
+    zk.create("/m")
+    zk.delete("/n")
+    flush(zk)
+    assert seen.seen == []
+
+
+@pytest.mark.parametrize("recursive", [False, True])
+def test_a_closed_persistent_watch_is_gone_from_the_server(
+    zk: Client, zk_server: ZooKeeperServer, recursive: bool
+) -> None:
+    before = watches_on(zk_server)
+    with zk.watch("/n", recursive=recursive) as watch:
+        assert watches_on(zk_server) > before
+    zk.sync("/")
+    assert watches_on(zk_server) == before
+    zk.create("/n")
+    assert watch.get(0) is None
+
+
+def test_a_closed_watcher_is_gone_from_the_server(zk: Client, zk_server: ZooKeeperServer) -> None:
+    zk.create("/n")
+    before = watches_on(zk_server)
+    watcher = zk.watcher()
+    zk.get("/n", watch=watcher)
+    watcher.close()
+    zk.sync("/")
+    assert watches_on(zk_server) == before
+    assert watcher.wait(0) is None
+
+
+def test_a_watcher_closed_while_its_read_is_under_way_leaves_no_watch(
+    away: Client, zk_faults: FaultProxy, zk_server: ZooKeeperServer
+) -> None:
+    away.create("/n")
+    before = watches_on(zk_server)
+    zk_faults.freeze("to_client")
+    mark = zk_faults.mark()
+    watcher = away.watcher()
+    call = away.get_async("/n", watch=watcher)
+    zk_faults.wait_for("get_data", since=mark)
+    watcher.close()
+    zk_faults.heal()
+
+    assert call.result(PATIENCE)[0] == b""
+    away.sync("/")
+    assert watches_on(zk_server) == before
+
+
+def test_of_two_listeners_the_one_that_stays_is_told(zk: Client) -> None:
+    zk.create("/n")
+    stays, leaves = Events(), Events()
+    for seen in (stays, leaves):
+        zk.get("/n", watch=seen)
+        zk.add_watch("/p", seen)
+    zk.remove_watch("/n", leaves)
+    zk.remove_watch("/p", leaves)
+    zk.set("/n", b"")
+    zk.create("/p")
+    assert kinds(stays.wait(2)) == [(CHANGED, "/n"), (CREATED, "/p")]
+    flush(zk)
+    assert leaves.seen == []
+
+
+def test_a_watch_can_be_set_again_after_it_was_removed(zk: Client) -> None:
+    for _ in range(3):
+        with zk.watch("/n"):
+            pass
+    with zk.watch("/n") as watch:
+        zk.create("/n")
+        assert watch.get(PATIENCE).type is CREATED
+
+
+# Across a reconnect
+
+
+def test_what_changed_while_away_is_told_after_the_reconnect(
+    away: Client, other: Client, zk_faults: FaultProxy
+) -> None:
+    for name in ("changed", "deleted", "parent", "parent/old", "again", "gone"):
+        away.create(f"/{name}")
+    seen = {name: Events() for name in ("changed", "deleted", "created", "parent", "again", "gone")}
+    away.get("/changed", watch=seen["changed"])
+    away.exists("/deleted", watch=seen["deleted"])
+    away.exists("/created", watch=seen["created"])
+    away.get_children("/parent", watch=seen["parent"])
+    away.get("/again", watch=seen["again"])
+    away.get_children("/gone", watch=seen["gone"])
+    cut_off(away, zk_faults)
+    other.set("/changed", b"")
+    other.delete("/deleted")
+    other.create("/created")
+    other.delete("/parent/old")
+    other.delete("/again")
+    other.create("/again")
+    other.delete("/gone")
+
+    let_back(away, zk_faults)
+
+    assert {name: kinds(events.wait()) for name, events in seen.items()} == {
+        "changed": [(CHANGED, "/changed")],
+        "deleted": [(DELETED, "/deleted")],
+        "created": [(CREATED, "/created")],
+        "parent": [(CHILD, "/parent")],
+        "again": [(CHANGED, "/again")],
+        "gone": [(DELETED, "/gone")],
+    }
+
+
+def test_what_did_not_change_is_still_watched_after_the_reconnect(
+    away: Client, other: Client, zk_faults: FaultProxy
+) -> None:
+    away.create("/n")
+    data, exists, missing, children = Events(), Events(), Events(), Events()
+    away.get("/n", watch=data)
+    away.exists("/n", watch=exists)
+    away.exists("/m", watch=missing)
+    away.get_children("/n", watch=children)
+    for _ in range(2):
+        cut_off(away, zk_faults)
+        let_back(away, zk_faults)
+    flush(away)
+    assert data.seen + exists.seen + missing.seen + children.seen == []
+
+    other.set("/n", b"")
+    other.create("/m")
+    other.create("/n/c")
+
+    assert kinds(data.wait() + exists.wait()) == [(CHANGED, "/n")] * 2
+    assert kinds(missing.wait() + children.wait()) == [(CREATED, "/m"), (CHILD, "/n")]
+
+
+def test_a_change_is_told_although_the_connection_that_told_it_was_lost(
+    away: Client, other: Client, zk_faults: FaultProxy
+) -> None:
+    # Two parts: the reply to the first shows a newer zxid than the change that the second will tell.
+    names = make_nodes(other, 800)
+    seen = Events()
+    for call in [away.get_async(name, watch=seen) for name in names]:
+        call.result(PATIENCE)
+    cut_off(away, zk_faults)
+    other.set(names[-1], b"")
+    zk_faults.heal()
+    lost = zk_faults.lose_reply("notification")
+
+    lost.wait()
+
+    assert kinds(seen.wait()) == [(CHANGED, names[-1])]
+    parts = [passed for passed in zk_faults.record if passed.kind == "set_watches" and passed.direction == "to_client"]
+    assert parts[0].connection == lost.struck[0].connection
+    delete_nodes(other, names)
+
+
+def test_a_persistent_watch_says_read_again_after_a_reconnect_and_goes_on(
+    away: Client, other: Client, zk_faults: FaultProxy
+) -> None:
+    with away.watch("/n") as plain, away.watch("/r", recursive=True) as recursive:
+        cut_off(away, zk_faults)
+        other.create("/n")
+        other.create("/r")
+        let_back(away, zk_faults)
+        for watch, path in ((plain, "/n"), (recursive, "/r")):
+            event = watch.get(PATIENCE)
+            assert event is not None
+            assert (event.type, event.path) == (NONE, path)
+            assert event.state.is_connected
+        other.set("/n", b"")
+        other.create("/r/c")
+        assert kinds([plain.get(PATIENCE), recursive.get(PATIENCE)]) == [(CHANGED, "/n"), (CREATED, "/r/c")]
+
+
+def test_thousands_of_long_paths_are_watched_again_in_parts(
+    make_client: MakeClient, zk_server: ZooKeeperServer, zk_chroot: str
+) -> None:
+    count = 5500
+    with FaultProxy(zk_server) as proxy:
+        zk = make_client(proxy.hosts + zk_chroot, 20.0)
+        names = make_nodes(zk, count)
+        seen = Events()
+        for call in [zk.get_async(name, watch=seen) for name in names]:
+            call.result(PATIENCE)
+        other = make_client(zk_server.connection_string(zk_chroot))
+        cut_off(zk, proxy)
+        mark = proxy.mark()
+        missed = [names[0], names[count // 2], names[-1]]
+        for name in missed:
+            other.set(name, b"")
+
+        let_back(zk, proxy)
+
+        assert kinds(seen.wait(3)) == [(CHANGED, name) for name in missed]
+        parts = [p for p in proxy.record if p.number > mark and p.kind == "set_watches" and p.direction == "to_server"]
+        assert sum(part.size for part in parts) > 1024 * 1024
+        assert max(part.size for part in parts) < 132 * 1024
+        for name in (names[1], names[-2]):
+            other.set(name, b"")
+        assert kinds(seen.wait(5))[3:] == [(CHANGED, names[1]), (CHANGED, names[-2])]
+        delete_nodes(other, names)
+
+
+# Users' code
+
+
+def test_a_callback_may_call_the_client(zk: Client) -> None:
+    zk.create("/n")
+    seen = Events()
+
+    def again(event: WatchedEvent) -> None:
+        value, stat = zk.get("/n", watch=again)
+        if stat.version < 20:
+            zk.set("/n", value)
+        seen((zk.exists("/n").version, event.type))
+
+    zk.get("/n", watch=again)
+    zk.set("/n", b"")
+    assert [kind for _, kind in seen.wait(20)] == [CHANGED] * 20
+
+
+def test_an_exception_in_a_callback_is_logged_and_harms_nothing(zk: Client, caplog: pytest.LogCaptureFixture) -> None:
+    zk.create("/n")
+    seen = Events()
+
+    def bad(event: WatchedEvent) -> None:
+        raise ArithmeticError("of the user's making")
+
+    zk.get("/n", watch=bad)
+    zk.get("/n", watch=seen)
+    with caplog.at_level(logging.ERROR, "zk_client"):
+        zk.set("/n", b"")
+        seen.wait()
+    assert "of the user's making" in caplog.text
+    assert "Traceback" in caplog.text
+    assert zk.get("/n")[0] == b""
+    caplog.clear()
+
+
+def test_callbacks_do_not_run_on_a_thread_that_reads(zk: Client) -> None:
+    zk.create("/n")
+    release, seen = Events(), Events()
+
+    def slow(event: WatchedEvent) -> None:
+        seen(event)
+        release.wait()
+
+    zk.get("/n", watch=slow)
+    zk.set("/n", b"")
+    seen.wait()
+    # The callback still runs; replies come all the same.
+    assert [zk.get("/n")[0] for _ in range(20)] == [b""] * 20
+    release(None)
+
+
+# The end of the session
+
+
+def test_an_expiry_tells_the_owner_of_every_watch(
+    away: Client, zk_faults: FaultProxy, zk_server: ZooKeeperServer
+) -> None:
+    away.create("/n")
+    seen, watcher = Events(), away.watcher()
+    away.get("/n", watch=seen)
+    away.exists("/m", watch=watcher)
+    persistent = away.watch("/p", recursive=True)
+    cut_off(away, zk_faults)
+    expire(away, zk_server.address)
+    zk_faults.heal()
+
+    assert seen.wait() == [WatchedEvent(NONE, SessionState.EXPIRED, "/n")]
+    assert watcher.wait(PATIENCE) == WatchedEvent(NONE, SessionState.EXPIRED, "/m")
+    assert list(persistent) == [WatchedEvent(NONE, SessionState.EXPIRED, "/p")]
+    away.sync("/")  # a new session is there
+    away.set("/n", b"")
+    flush(away)
+    assert len(seen.seen) == 1
+
+
+def test_stop_tells_the_owner_of_every_watch(zk: Client) -> None:
+    zk.create("/n")
+    seen, watcher = Events(), zk.watcher()
+    zk.get("/n", watch=seen)
+    zk.exists("/m", watch=watcher)
+    persistent = zk.watch("/p")
+    zk.stop()
+    assert seen.wait() == [WatchedEvent(NONE, SessionState.CLOSED, "/n")]
+    assert watcher.wait(PATIENCE) == WatchedEvent(NONE, SessionState.CLOSED, "/m")
+    assert list(persistent) == [WatchedEvent(NONE, SessionState.CLOSED, "/p")]
+
+
+def test_the_config_node_is_watched_by_its_own_name(zk: Client, zk_server: ZooKeeperServer) -> None:
+    before = watches_on(zk_server)
+    seen = Events()
+    zk.get_config(watch=seen)
+    assert watches_on(zk_server) == before + 1
+    zk.remove_watch("/zookeeper/config", seen)
+    zk.sync("/")
+    assert watches_on(zk_server) == before
