@@ -8,19 +8,19 @@ import time
 from collections.abc import Iterator
 
 import pytest
-
 from toy import ToyServer
+
 from zk_testing.errors import ConversationError, NotSeenError, TestingError
 from zk_testing.faults import FaultProxy
 from zk_testing.rawclient import RawClient
 from zk_wire import (
+    OPEN_ACL_UNSAFE,
     AuthPacket,
     CreateRequest,
     DeleteRequest,
     Exchange,
     NodeExistsError,
     OpCode,
-    OPEN_ACL_UNSAFE,
     SetDataRequest,
 )
 
@@ -86,12 +86,10 @@ def test_the_record_tells_kind_opcode_xid_error_and_size(proxy: FaultProxy, raw:
 
 
 def test_bytes_in_any_portions_come_out_whole(upstream: ToyServer, proxy: FaultProxy) -> None:
-    frame = bytes.fromhex(
-        "0000002d000000000000000000000000000027100000000000000000000000100000000000000000000000000000000000"
-    )
+    connect = bytes.fromhex("0000002d" + 16 * "00" + "00002710" + 8 * "00" + "00000010" + 17 * "00")
     ping = bytes.fromhex("00000008fffffffe0000000b")
     with socket.create_connection(("127.0.0.1", proxy.port), 5) as connection:
-        for byte in frame + ping:
+        for byte in connect + ping:
             connection.sendall(bytes([byte]))
         answer = b""
         while len(answer) < 41 + 20:
@@ -110,14 +108,17 @@ def test_four_letter_words_pass(proxy: FaultProxy) -> None:
 
 def test_an_unfinished_frame_before_the_end_of_the_stream_passes() -> None:
     received: list[bytes] = []
-    with socket.create_server(("127.0.0.1", 0)) as listener, FaultProxy(listener.getsockname()[:2]) as proxy:
-        with socket.create_connection(("127.0.0.1", proxy.port), 5) as connection:
-            connection.sendall(b"\0\0\0\x10abc")
-            connection.shutdown(socket.SHUT_WR)
-            accepted, _ = listener.accept()
-            with accepted:
-                while data := accepted.recv(100):
-                    received.append(data)
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        FaultProxy(listener.getsockname()[:2]) as proxy,
+        socket.create_connection(("127.0.0.1", proxy.port), 5) as connection,
+    ):
+        connection.sendall(b"\0\0\0\x10abc")
+        connection.shutdown(socket.SHUT_WR)
+        accepted, _ = listener.accept()
+        with accepted:
+            while data := accepted.recv(100):
+                received.append(data)
     assert b"".join(received) == b"\0\0\0\x10abc"
 
 
@@ -378,7 +379,7 @@ def test_waiting_returns_what_passed_before_and_after(proxy: FaultProxy, raw: Ra
     raw.request(DELETE)
     mark = proxy.mark()
     assert len(proxy.wait_for("delete")) == 1
-    with pytest.raises(NotSeenError, match="waited 0.01 s for 1 x delete to_server, saw 0"):
+    with pytest.raises(NotSeenError, match=r"waited 0\.01 s for 1 x delete to_server, saw 0"):
         proxy.wait_for("delete", since=mark, timeout=0.01)
     raw.request(DELETE)
     assert proxy.wait_for("delete", since=mark)[0].xid == 2
@@ -407,7 +408,7 @@ def test_an_unknown_kind_is_refused_with_the_known_ones(proxy: FaultProxy) -> No
 
 @pytest.mark.parametrize(("nth", "then"), [(0, "cut"), (-1, "cut"), (1, "explode")])
 def test_bad_rules_are_refused(proxy: FaultProxy, nth: int, then: str) -> None:
-    with pytest.raises(ValueError, match="counted from 1|then is"):
+    with pytest.raises(ValueError, match=r"counted from 1|then is"):
         proxy.lose_reply("create", nth, then=then)  # type: ignore[arg-type]
 
 

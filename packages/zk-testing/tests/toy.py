@@ -33,7 +33,7 @@ class ToyServer:
     @property
     def address(self) -> str:
         """Where to connect."""
-        return "127.0.0.1:{}".format(self._listener.getsockname()[1])
+        return f"127.0.0.1:{self._listener.getsockname()[1]}"
 
     def __enter__(self) -> ToyServer:
         return self

@@ -118,7 +118,10 @@ def _fetch(jar: PinnedJar, directory: Path, base_url: str) -> None:
             _fetch_once(jar, directory, url)
             return
         except (OSError, http.client.HTTPException) as error:
-            final = isinstance(error, urllib.error.HTTPError) and 400 <= error.code < 500 and error.code != 429
+            final = False
+            if isinstance(error, urllib.error.HTTPError):
+                error.close()  # it holds the connection
+                final = 400 <= error.code < 500 and error.code != 429
             if final or pause is None:
                 raise DownloadError(f"{url} could not be fetched: {error}") from error
             time.sleep(pause)

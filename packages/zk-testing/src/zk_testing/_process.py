@@ -21,7 +21,7 @@ from pathlib import Path
 
 from . import _reaper
 
-__all__ = ["make_folder", "remove_folder", "spawn", "wait_for_exit", "watched"]
+__all__ = ["helper_running", "make_folder", "remove_folder", "spawn", "wait_for_exit", "watched"]
 
 _mutex = threading.Lock()
 _watched: set[str] = set()
@@ -77,6 +77,12 @@ def watched() -> frozenset[str]:
     """What the reaper was told of and not taken back, for tests that must leave nothing."""
     with _mutex:
         return frozenset(_watched)
+
+
+def helper_running() -> bool:
+    """Whether the reaper exists, for tests."""
+    with _mutex:
+        return _helper is not None and _helper.poll() is None
 
 
 def _tell(line: str, *, watch: str | None = None, forget: str | None = None) -> None:

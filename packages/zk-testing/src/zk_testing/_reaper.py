@@ -33,8 +33,11 @@ def main(parent: int) -> None:
     processes: dict[int, str] = {}
     folders: set[str] = set()
     rest = b""
-    while os.getppid() == parent:
+    while True:
+        # What was announced is read first: the parent may have died before this process came so far.
         if not select.select([0], [], [], 1.0)[0]:
+            if os.getppid() != parent:
+                break
             continue
         data = os.read(0, 65536)
         if not data:

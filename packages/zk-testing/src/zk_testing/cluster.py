@@ -79,8 +79,9 @@ def start_cluster(
     """Start real servers and return when all of them serve.
 
     size: 1 is a standalone server, more is an ensemble.   version: as `zk_testing.provision.find_server` takes it.
-    observers: how many of them observe instead of voting.   tick_ms: the server's unit of time; sessions last at least
-    two ticks and, unless `config` says otherwise, at most 60 s, and end up to one tick late.
+    observers: how many of them (the last ones) observe instead of voting.
+    tick_ms: the server's unit of time; sessions last at least two ticks and, unless `config` says otherwise, at most
+    60 s, and end up to one tick late.
     read_only_mode: a member without a quorum serves read-only clients.
     config: settings of zoo.cfg, over the defaults.   java_properties: system properties (-D), over the defaults.
     jvm_flags: further arguments of java.   heap_mb: the most heap each server may use.
@@ -88,8 +89,11 @@ def start_cluster(
     Raises NoServerError when that version cannot be had here; ClusterError when a server does not come up, after which
     nothing is left running; ValueError for numbers that make no cluster.
     """
-    if size < 1 or not 0 <= observers < size:
-        raise ValueError(f"a cluster has at least one server that votes, not size={size} with observers={observers}")
+    if size < 1 or observers < 0 or (observers and size - observers < 2):
+        raise ValueError(
+            "a cluster has at least one server, and two that vote beside its observers, "
+            f"not size={size} with observers={observers}"
+        )
     if tick_ms < 1 or heap_mb < 32 or timeout <= 0:
         raise ValueError(
             f"tick_ms is at least 1, heap_mb at least 32 and timeout above 0, not {tick_ms}, {heap_mb}, {timeout}"

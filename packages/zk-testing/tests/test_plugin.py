@@ -1,0 +1,159 @@
+"""The pytest plugin, in a pytest of its own."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from zk_testing.cluster import Cluster
+from zk_testing.member import ZooKeeperServer
+from zk_testing.rawclient import RawClient
+from zk_wire import OPEN_ACL_UNSAFE, CreateRequest, ExistsRequest
+
+
+def run_pytest(folder: Path, tests: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    (folder / "test_it.py").write_text(tests)
+    (folder / "pytest.ini").write_text("[pytest]\n")
+    # By name and alone: other plugins cost seconds. That pytest finds it by itself is shown by the tests below that use
+    # its fixtures here.
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "zk_testing.plugin", "-ra", "test_it.py"]
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("ZK_TESTING_REQ", "PYTEST_"))}
+    env |= {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    return subprocess.run(
+        [*command, *arguments],
+        cwd=folder,
+        env=env | environment,
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+
+
+NO_SERVER = {
+    "ZK_TESTING_CACHE": "/nowhere",
+    "ZK_TESTING_MAVEN_URL": "",
+    "ZOOKEEPER_PATH": "",
+    "ZOOKEEPER_CLASSPATH": "",
+}
+ONE_TEST = "def test_one(zk_server): pass\n"
+
+
+# Without a server
+
+
+def test_where_no_server_can_be_had_the_test_is_skipped_with_the_reason(tmp_path: Path) -> None:
+    run = run_pytest(tmp_path, ONE_TEST, "--zk-version=3.6.4", **NO_SERVER)
+    assert run.returncode == 0
+    assert "1 skipped" in run.stdout
+    assert "no ZooKeeper 3.6.4 can be had here: ZOOKEEPER_CLASSPATH is not set" in run.stdout
+
+
+def test_where_one_is_required_the_test_fails_with_the_reason(tmp_path: Path) -> None:
+    run = run_pytest(tmp_path, ONE_TEST, ZK_TESTING_VERSION="3.6.4", ZK_TESTING_REQUIRE_REAL="1", **NO_SERVER)
+    assert run.returncode == 1
+    assert "1 error" in run.stdout
+    assert "no ZooKeeper 3.6.4 can be had here" in run.stdout
+    assert "ZK_TESTING_REQUIRE_REAL=1" in run.stdout
+
+
+def test_tests_of_a_cluster_can_be_left_out(tmp_path: Path) -> None:
+    tests = "def test_one(zk_cluster): pass\ndef test_two(): pass\n"
+    run = run_pytest(tmp_path, tests, "-m", "not cluster", "--strict-markers")
+    assert run.returncode == 0
+    assert "1 passed, 1 deselected" in run.stdout
+
+
+def test_the_plugin_alone_imports_nothing_else_of_this_package(tmp_path: Path) -> None:
+    tests = "import sys\ndef test_one(): assert [m for m in sys.modules if m.startswith(('zk_'))] == []\n"
+    tests = tests.replace("== []", "== ['zk_testing', 'zk_testing.plugin']")
+    run = run_pytest(tmp_path, tests)
+    assert run.returncode == 0, run.stdout
+
+
+# With servers
+
+BROKEN = """
+def test_fails(zk_server):
+    zk_server.kill()
+    zk_server.start()
+    assert not zk_server.port
+def test_next(zk_server): assert zk_server.role == "standalone"
+"""
+
+
+def test_a_failed_test_shows_what_the_server_wrote_meanwhile(tmp_path: Path) -> None:
+    run = run_pytest(tmp_path, BROKEN)
+    assert "1 failed, 1 passed" in run.stdout
+    assert "log of <ZooKeeperServer 1 3.9" in run.stdout
+    assert run.stdout.count("binding to port") == 1  # of the second start only
+    assert re.search(r"^ZooKeeper 3\.9\.\d from .*, Java .* from ", run.stdout, re.MULTILINE)
+
+
+def test_a_failed_test_shows_the_log_of_a_cluster_it_started_and_stopped_itself(tmp_path: Path) -> None:
+    tests = """
+from zk_testing.cluster import start_cluster
+def test_fails():
+    with start_cluster() as cluster:
+        assert not cluster.hosts
+"""
+    run = run_pytest(tmp_path, tests)
+    assert "1 failed" in run.stdout
+    assert "log of server 1 of the stopped <Cluster of 1 x ZooKeeper 3.9" in run.stdout
+    assert "binding to port" in run.stdout
+
+
+def test_each_worker_of_xdist_has_a_server_of_its_own(tmp_path: Path) -> None:
+    pytest.importorskip("xdist")
+    tests = """
+import pathlib, pytest
+@pytest.mark.parametrize("number", range(4))
+def test_it(zk_server, worker_id, number):
+    with open("seen", "a") as file: file.write(f"{worker_id} {zk_server.port}\\n")
+"""
+    run = run_pytest(tmp_path, tests, "-p", "xdist", "-n", "2", "--dist=each")
+    assert "8 passed" in run.stdout, run.stdout
+    seen = {tuple(line.split()) for line in (tmp_path / "seen").read_text().splitlines()}
+    assert len(seen) == len({worker for worker, _ in seen}) == len({port for _, port in seen}) == 2
+    assert run.stdout.count("ZooKeeper 3.9") == 1
+
+
+# The fixtures themselves
+
+_chroots: list[str] = []
+
+
+@pytest.mark.parametrize("round_", [1, 2])
+def test_every_test_has_a_fresh_path(zk_server: ZooKeeperServer, zk_chroot: str, round_: int) -> None:
+    with RawClient(zk_server.address) as raw:
+        assert raw.request(ExistsRequest(zk_chroot, False)).stat.num_children == 0
+        raw.request(CreateRequest(f"{zk_chroot}/a", b"", OPEN_ACL_UNSAFE, 0))
+        raw.request(CreateRequest(f"{zk_chroot}/a/b", b"", OPEN_ACL_UNSAFE, 0))
+        before = raw.request(ExistsRequest("/", False)).stat.num_children
+    assert zk_chroot not in _chroots
+    _chroots.append(zk_chroot)
+    assert before == 2  # this one and /zookeeper: the first round's is gone
+
+
+@pytest.mark.parametrize("harm", ["kill", "pause", "stop"])
+def test_damage_is_done(zk_server: ZooKeeperServer, harm: str) -> None:
+    assert zk_server.role == "standalone"  # the test before has harmed it too
+    getattr(zk_server, harm)()
+    assert zk_server.role is None
+
+
+def test_the_cluster_fixture_is_an_ensemble_of_three(zk_cluster: Cluster, request: pytest.FixtureRequest) -> None:
+    assert len(zk_cluster) == 3
+    assert zk_cluster.leader() in zk_cluster.members
+    assert request.node.get_closest_marker("cluster") is not None
+    zk_cluster.leader().kill()
+
+
+def test_the_cluster_fixture_is_healed(zk_cluster: Cluster) -> None:
+    assert not zk_cluster.damaged
+    assert len(zk_cluster.followers()) == 2
