@@ -34,7 +34,7 @@ from .actions import Disconnect, Probe
 from .machine import CLOSING, CONNECTING, HANDSHAKE, IDLE, PREPARING, READY, UNIMPLEMENTED, WAITING, Machine
 from .steps import Step
 from .timers import Timers
-from .watches import DATA, EXIST, Listener
+from .watches import CHILD, DATA, EXIST, Listener
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -94,7 +94,8 @@ class SessionCore(Machine):
 
     def withdraw(self, call: Call[Any]) -> bool:
         """The caller's time is up: True when the request was never sent and now never will be."""
-        if call.xid == 0 and call.losses == 0 and call in self._queue:
+        if call in self._queue:
+            # A write in the queue was never sent. A read may have been, and has no effect.
             self._queue.remove(call)
             return True
         # Already sent: its reply is consumed when it comes; it is not sent again.
@@ -136,6 +137,7 @@ class SessionCore(Machine):
             self._ask(CloseSessionRequest(), self._session_closed)
             self.timers.sent = now
             self.phase = CLOSING
+            self._search = None
             self.reason = "stopping"
             return
         if not close_session and self.session_id:
@@ -157,8 +159,9 @@ class SessionCore(Machine):
 
     def forget_watch(self, path: str, listener: Listener, tables: tuple[int, ...] = (0, 1, 2, 3, 4)) -> None:
         """Drop a listener; when it was the path's last, the server is told to forget the path as well."""
-        if self.watches.forget(path, listener, tables) and self.phase == READY:
-            self._remove_watch(path)
+        if self.watches.forget(path, listener, tables):
+            self._leftovers.append(path)
+            self._tidy()
 
     # What happened
 
@@ -203,6 +206,8 @@ class SessionCore(Machine):
                 self._happened(event, now)
         if self.connection is not connection:
             return
+        if self._leftovers:
+            self._tidy()
         if last is not None and last.auth is None:
             self.timers.answered(last.sent_at)
             self._proven = True
@@ -210,6 +215,8 @@ class SessionCore(Machine):
             self.last_zxid = connection.last_zxid
         if connection.pending_error is not None:
             self._drop(now, f"protocol error: {connection.pending_error}", poisoned=True)
+        elif self._doomed is not None:
+            self._drop(now, self._doomed)
 
     def _answered(self, call: Call[Any], now: float) -> None:
         """A reply that is more than a result."""
@@ -224,33 +231,67 @@ class SessionCore(Machine):
                 return
             if call.auth not in self._auths:
                 self._auths.append(call.auth)
-        elif call.watch is not None and (not error or error == NO_NODE):
-            table, path, listener = call.watch
-            # exists on a missing node watches for its creation; other reads of a missing node watch nothing.
-            if not (error and table < EXIST and not call.absent_is_none):
-                if error and table == DATA:
-                    table = EXIST
-                self.watches.add(table, path, listener)
-                if call.abandoned or getattr(listener, "closed", False):
-                    self.forget_watch(path, listener)
-                mode = self.watches.must_renew(table, path)
-                if mode is not None:
-                    self._renew_watch(mode, path)
+        elif call.watch is not None:
+            self._register(call)
         self.completed.append(call)
         if error == UNIMPLEMENTED and call.zxid == -1 and self.phase == READY:
             # An opcode the server does not know: it reads nothing more, so what is sent from here on would be lost.
-            self._drop(now, f"{self.host} does not know the operation asked for, and ends the connection")
+            # What else was received is looked at first: it counts, and the next connection is asked for what follows.
+            self._doomed = f"{self.host} does not know the operation asked for, and ends the connection"
+
+    def _register(self, call: Call[Any]) -> None:
+        """Arm the watch of a request that was answered."""
+        assert call.watch is not None
+        table, path, listener = call.watch
+        if call.error == NO_NODE and call.absent_is_none:
+            table = EXIST  # it watches for the creation
+        elif call.error and (call.error != NO_NODE or table in (DATA, CHILD)):
+            if self.watches.lingers(path):
+                self._leftovers.append(path)
+            return
+        if self.connection is None:
+            # What came before this reply ended the session, and its watches with it.
+            self._tell(listener, EventType.NONE, path, -1)
+            return
+        added = self.watches.add(table, path, listener)
+        if getattr(listener, "closed", False):
+            forgotten = self.watches.forget(path, listener)
+        else:
+            forgotten = call.abandoned and added and self.watches.forget(path, listener, (table,))
+        if forgotten:
+            self._leftovers.append(path)
+        mode = self.watches.must_renew(table, path)
+        if mode is not None:
+            self._renew_watch(mode, path)
+
+    def _tidy(self) -> None:
+        """Have the server forget the paths nobody listens on any more."""
+        paths, self._leftovers = self._leftovers, []
+        connection = self.connection
+        if connection is None or not PREPARING <= self.phase <= READY:
+            return
+        calls = [call for call in connection.in_flight if isinstance(call, Call)]
+        arriving = {call.watch.path for call in calls if call.watch is not None}
+        for path in dict.fromkeys(paths):
+            if path in arriving:
+                # The server would forget the new watch as well; its reply, or its event, comes back to this.
+                self.watches.linger(path)
+            elif not self.watches.watched(path):
+                self._remove_watch(path)
 
     def _happened(self, event: object, now: float) -> None:
         """Everything the server says that is not the reply to a user's request."""
         if isinstance(event, Step):
             event.then(event, now)
         elif isinstance(event, Notification):
-            for listener in self.watches.fire(event.type, event.path):
-                self._tell(listener, EventType(event.type), event.path, event.zxid)
-            if self.phase == READY:
-                for path in self.watches.stale_paths():
-                    self._remove_watch(path)
+            try:
+                event_type = EventType(event.type)
+            except ValueError:
+                self._doomed = f"protocol error: watch event of the unknown type {event.type}"
+                return
+            for listener in self.watches.fire(event_type, event.path):
+                self._tell(listener, event_type, event.path, event.zxid)
+            self._leftovers.extend(self.watches.stale_paths())
         elif isinstance(event, PingAnswered):
             self._proven = True
             if self._pings:
@@ -300,6 +341,7 @@ class SessionCore(Machine):
         if found is None:
             self._search.failed(now)
         else:
+            self._proven = True  # leaving this server is no failure of it
             self._drop(now, f"read-write server found: {found}")
             self.hosts.prefer(found)
 
@@ -357,4 +399,5 @@ class SessionCore(Machine):
 
     def lease_remaining(self, now: float) -> float:
         """Seconds for which no server can have given this session up; 0 when that is not certain."""
-        return self.timers.lease_remaining(now)
+        # Once closeSession is on its way the server may end the session at any moment.
+        return 0.0 if self.phase == CLOSING else self.timers.lease_remaining(now)

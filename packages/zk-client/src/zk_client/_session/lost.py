@@ -31,6 +31,8 @@ class LostWrites:
         self._finish = finish
         self._lost: list[tuple[Call[Any], int]] = []
         self._verdicts: list[Verdict | None] = []
+        # Names that writes without an investigation may have touched since the last one.
+        self._forgotten: set[str] = set()
         self._open = 0
         self.since = 0.0
         self.investigating = False
@@ -44,16 +46,23 @@ class LostWrites:
             self.since = now
         self._lost.extend((call, baseline) for call in calls)
 
+    def forget(self, call: Call[Any]) -> None:
+        """A write that was sent is not looked up; still it may be what others find traces of."""
+        if call.recovery is not None:
+            self._forgotten.update(call.recovery.rivals())
+
     def give_up(self) -> None:
         """Declare everything unknown."""
         lost, self._lost = self._lost, []
         self.investigating = False
         for call, _ in lost:
+            self.forget(call)
             self._finish(call, UNKNOWN)
 
     def take(self) -> list[Call[Any]]:
         """Hand every write back without a verdict: the session they belong to is over."""
         lost, self._lost = self._lost, []
+        self._forgotten.clear()
         self.investigating = False
         return [call for call, _ in lost]
 
@@ -71,7 +80,7 @@ class LostWrites:
         self.investigating = True
         self._verdicts = [None] * len(self._lost)
         self._open = len(self._lost)
-        rivals: dict[str, int] = {}
+        rivals = dict.fromkeys(self._forgotten, 1)
         for call, _ in self._lost:
             for name in call.recovery.rivals() if call.recovery is not None else ():
                 rivals[name] = rivals.get(name, 0) + 1
@@ -79,6 +88,8 @@ class LostWrites:
         def synced(step: Step, now: float) -> None:
             # A read-only server refuses sync; what it shows may be old, so nothing follows from it.
             if step.error:
+                for call, _ in self._lost:
+                    self.forget(call)
                 self._verdicts = [UNKNOWN] * len(self._lost)
                 self._conclude(now, done)
                 return
@@ -105,6 +116,8 @@ class LostWrites:
             self._verdicts[index] = end.value
             self._open -= 1
             if not self._open:
+                # Whatever they did lies before the zxid of the first answer, and so before the next baseline.
+                self._forgotten.clear()
                 self._conclude(now, done)
             return
         collected: list[Answer] = []

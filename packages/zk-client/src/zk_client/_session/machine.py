@@ -125,6 +125,8 @@ class Machine:
         self._proven = True  # whether the connection has answered anything since it became READY
         self._watch_zxid: int | None = None  # what the watches have seen, while they are not all set again
         self._unarmed = 0
+        self._leftovers: list[str] = []  # paths that nobody listens on any more, the server not told yet
+        self._doomed: str | None = None  # why the connection is to be dropped, once what was received is worked off
 
     # Attempts
 
@@ -157,6 +159,8 @@ class Machine:
         self.connection = ClientConnection(max_frame=self.config.max_frame)
         self.connection.last_zxid = self.last_zxid
         self._pings.clear()
+        self._leftovers.clear()
+        self._doomed = None
         # A session that was only ever served read-only means nothing to other servers.
         self._presented = self.session_id if self._was_read_write else 0
         request = ConnectRequest(
@@ -208,7 +212,7 @@ class Machine:
                 self._refuse_auth(now, step.error)
                 return
             replies -= 1
-            if replies == 0:
+            if replies == 0 and self.phase == PREPARING:
                 self._rearm(now)
 
         for scheme, credential in self._auths:
@@ -221,7 +225,9 @@ class Machine:
 
     def _rearm(self, now: float) -> None:
         """Set every watch again; the events of what was missed come before the replies."""
-        if self._old_server and self.watches.has_persistent:
+        if self._old_server:
+            # Asked again only by whoever sets a new one: the next server may be newer.
+            self._old_server = False
             self._drop_persistent()
         # All parts carry one zxid: what was seen when the connection was lost. Their own replies raise `last_zxid`,
         # so it is kept until the last part is answered, in case this connection ends before that.
@@ -233,22 +239,24 @@ class Machine:
             self._watch_zxid = None
         for request in requests:
             self._ask(request, self._rearmed)
+        state = SessionState.CONNECTED if self._search is None else SessionState.CONNECTED_READ_ONLY
         for path, listener in self.watches.persistent_listeners():
-            self._tell(listener, EventType.NONE, path, -1, SessionState.CONNECTED)
+            self._tell(listener, EventType.NONE, path, -1, state)
         if self._lost:
             self._lost.investigate(self.session_id, self._ask, self._ready)
         else:
             self._ready(now)
 
     def _rearmed(self, step: Step, now: float) -> None:
+        if step.error:
+            # On the next connection all of them are set again. -6: the server does not know persistent watches, and
+            # ends the connection; then those are given up.
+            self._old_server = step.error == UNIMPLEMENTED
+            self._doomed = f"watches could not be set again: {error_for_code(step.error)}"
+            return
         self._unarmed -= 1
         if self._unarmed == 0:
             self._watch_zxid = None
-        if step.error == UNIMPLEMENTED:
-            # The server ends the connection; on the next one the persistent watches are given up.
-            self._old_server = True
-        elif step.error:
-            self._log(30, f"watches could not be set again: {error_for_code(step.error)}")
 
     def _drop_persistent(self) -> None:
         for path, listener in self.watches.drop_persistent():
@@ -289,6 +297,9 @@ class Machine:
 
         poisoned: the oldest unanswered request's reply could not be read; it is not sent again.
         """
+        if self.phase == CLOSING:
+            self._finish("stopped", SessionState.CLOSED)
+            return
         connection, self.connection = self.connection, None
         lost = connection.close() if connection is not None else []
         was = self.phase
@@ -298,21 +309,17 @@ class Machine:
         self._lost.interrupted()
         self.actions.append(Disconnect(reason))
         self.reason = f"disconnected ({reason})"
-        if was == CLOSING:
-            self._sort(lost, now, unsent, poisoned)
-            self._finish("stopped", SessionState.CLOSED)
-            return
         if was == HANDSHAKE:
             self._next_attempt(now, reason)
             return
-        self._log(30, f"connection to {self.host} lost: {reason}")
+        self._log(20, f"connection to {self.host} lost: {reason}")
         if was == READY:
             self._change(SessionState.SUSPENDED)
         self._sort(lost, now, unsent, poisoned)
         if self._watch_zxid is None:
             self._watch_zxid = self.last_zxid
         # A server that grants the session and drops it at once must not be asked in a tight loop.
-        if was == PREPARING or not self._proven:
+        if was == PREPARING or self._unarmed or not self._proven:
             self._next_attempt(now, reason)
         else:
             self._failures = 0
@@ -322,16 +329,18 @@ class Machine:
     def _sort(self, lost: list[Any], now: float, unsent: int, poisoned: bool) -> None:
         """Send again, look up later, or fail: every call that was under way."""
         calls = [call for call in lost if isinstance(call, Call)]
-        culprit = lost[0] if poisoned and lost else None
+        ordered = (exchange for exchange in lost if getattr(exchange, "auth", None) is None)
+        culprit = next(ordered, None) if poisoned else None
         again: list[Call[Any]] = []
         writes: list[Call[Any]] = []
-        waiting = self.config.queue_when_disconnected and self.phase != CLOSING
         for position, call in enumerate(calls):
             never_sent = call.auth is None and position >= len(calls) - unsent
             call.losses += 0 if never_sent else 1
             call.xid = 0
-            bad = call is culprit or call.losses >= MOST_LOSSES
-            if call.abandoned or not waiting or bad:
+            bad = (call is culprit and not never_sent) or call.losses >= MOST_LOSSES
+            if call.abandoned or not self.config.queue_when_disconnected or bad:
+                if not never_sent and self.config.queue_when_disconnected:
+                    self._lost.forget(call)
                 outcome = Outcome.NOT_APPLIED if never_sent or call.recovery is None else Outcome.UNKNOWN
                 self._fail(call, self._connection_error(call, outcome))
             elif never_sent or call.recovery is None:
@@ -398,18 +407,20 @@ class Machine:
         lost = self.connection.close() if self.connection is not None else []
         if self.connection is not None or self.phase == CONNECTING:
             self.actions.append(Disconnect(reason))
+        if self.phase == CLOSING:
+            state = SessionState.CLOSED  # whatever ended it: this is what was asked for
         self.connection = None
         self.output.clear()
-        self._unsent = 0
+        unsent, self._unsent = self._unsent, 0
         self._search = None
         self.phase = IDLE
         self.reason = reason
         if state is SessionState.CLOSED:
             self._log(20, f"session 0x{self.session_id:x} closed: {reason}")
-        for call in lost:
-            if isinstance(call, Call):
-                self._queue.append(call)
-                call.losses += 1
+        calls = [call for call in lost if isinstance(call, Call)]
+        self._queue.extend(calls)
+        for call in calls[: len(calls) - unsent]:
+            call.losses += 1
 
         def error(call: Call[Any], outcome: Outcome) -> BaseException:
             if state is SessionState.AUTH_FAILED:

@@ -13,7 +13,9 @@ proofs:
   particular a parent whose pzxid is not above it has gained and lost no child since.
 - **The owner.** An ephemeral node that names this session, created after the baseline, was made by the lost create,
   if this session had no other create under way that could have made it.
-- **The name.** A name the caller made unique (a GUID of its own) can only have been created by this call.
+- **The name.** A name the caller made unique (a GUID of its own) can only have been created by this call; and nobody
+  else deletes an ephemeral node of such a name while its session lives, which is part of the caller's promise. One
+  that is not ephemeral may have been created and deleted again, by whoever consumes it.
 
 An investigation is a generator: it yields requests, is sent their answers, and returns the verdict.
 """
@@ -54,7 +56,7 @@ class Situation(NamedTuple):
     """What is known when the connection is back.
 
     baseline: highest zxid seen in a reply before the write was lost.   session_id: the session, still alive.
-    alone: whether no other lost create of this session may have made the same node.
+    alone: whether no other lost write of this session may have made, or deleted, a node of the same name.
     """
 
     baseline: int
@@ -94,7 +96,7 @@ class Recovery:
         yield ()
 
     def rivals(self) -> frozenset[str]:
-        """Names of nodes this write may create, to tell it from others under way."""
+        """Names of nodes this write may create or delete, to tell it from others under way."""
         return frozenset()
 
 
@@ -114,14 +116,14 @@ class CreateRecovery(Recovery):
         self.with_stat = with_stat
 
     def rivals(self) -> frozenset[str]:
-        return frozenset((self.path,))
+        return names_of(self.path, sequential=self.mode.is_sequential)
 
     def investigate(self, situation: Situation) -> Investigation:
         if self.mode.is_sequential:
             return (yield from self._among_siblings(situation))
         node, above = yield [ExistsRequest(self.path, False), ExistsRequest(split_path(self.path)[0], False)]
         if node.error == NO_NODE:
-            return NOT_APPLIED if self.unique or untouched(above, situation) else UNKNOWN
+            return NOT_APPLIED if self._stays(situation) or untouched(above, situation) else UNKNOWN
         if node.error:
             return UNKNOWN
         stat: Stat = node.reply.stat
@@ -135,11 +137,11 @@ class CreateRecovery(Recovery):
         parent, prefix = split_path(self.path)
         (listing,) = yield [GetChildren2Request(parent, False)]
         if listing.error:
-            return NOT_APPLIED if self.unique and listing.error == NO_NODE else UNKNOWN
+            return NOT_APPLIED if self._stays(situation) and listing.error == NO_NODE else UNKNOWN
         if listing.reply.stat.pzxid <= situation.baseline:
             return NOT_APPLIED
         candidates = [name for name in listing.reply.children if is_sequel(name, prefix)]
-        if self.unique and not candidates:
+        if self._stays(situation) and not candidates:
             return NOT_APPLIED
         if not candidates or not (self.unique or self.mode.is_ephemeral) or len(candidates) > MOST_CANDIDATES:
             return UNKNOWN
@@ -154,7 +156,11 @@ class CreateRecovery(Recovery):
         ]
         if len(ours) == 1:
             return self._applied(*ours[0])
-        return NOT_APPLIED if self.unique and not ours else UNKNOWN
+        return UNKNOWN
+
+    def _stays(self, situation: Situation) -> bool:
+        """Whether the node, once created, is certainly still there."""
+        return self.unique and self.mode.is_ephemeral and situation.alone
 
     def _is_ours(self, stat: Stat, situation: Situation) -> bool:
         if self.mode.is_ephemeral:
@@ -201,6 +207,9 @@ class DeleteRecovery(Recovery):
     def __init__(self, path: str) -> None:
         self.path = path
 
+    def rivals(self) -> frozenset[str]:
+        return names_of(self.path, sequential=False)
+
     def investigate(self, situation: Situation) -> Investigation:
         node, above = yield [ExistsRequest(self.path, False), ExistsRequest(split_path(self.path)[0], False)]
         if node.error == NO_NODE:
@@ -218,6 +227,20 @@ def untouched(above: Answer, situation: Situation) -> bool:
 
 
 def is_sequel(name: str, prefix: str) -> bool:
-    """Whether a child's name is the prefix and a sequence number of the server's making (`%010d`)."""
+    """Whether a child's name is the prefix and a sequence number of the server's making (`%010d` of an int32)."""
     number = name[len(prefix) :]
-    return name.startswith(prefix) and len(number) == 10 and number.removeprefix("-").isdigit()
+    digits = number.removeprefix("-")
+    return name.startswith(prefix) and max(len(number), 10) == max(len(digits), 9) + (number != digits) and digits.isdigit()
+
+
+def names_of(path: str, *, sequential: bool) -> frozenset[str]:
+    """What tells a write's node from those of others: its path, or what precedes the number in it.
+
+    A node of a number given by the client may be taken for one the server numbered, so it counts as both.
+    """
+    if sequential:
+        return frozenset((path.removesuffix("-") + "#",))
+    stem = path.rstrip("0123456789")
+    if 9 <= len(path) - len(stem):
+        return frozenset((path, path[:-10].removesuffix("-") + "#", path[:-9].removesuffix("-") + "#"))
+    return frozenset((path,))

@@ -27,8 +27,10 @@ if TYPE_CHECKING:
 else:
     from .._typing import NamedTuple, Protocol
 
-# As the Java client: a part is closed when its paths reach this many bytes.
+# As the Java client; but a part that would grow beyond this is closed before, not after it does.
 PART_BYTES = 128 * 1024
+# What a frame has beside its paths: its length, the header, the zxid, the lengths of five lists.
+FRAME_BYTES = 4 + 8 + 8 + 5 * 4
 
 DATA, EXIST, CHILD, PERSISTENT, RECURSIVE = range(5)
 ONE_SHOT = (DATA, EXIST, CHILD)
@@ -71,11 +73,13 @@ class Watches:
         """Whether any persistent or recursive watch is armed."""
         return bool(self.tables[PERSISTENT] or self.tables[RECURSIVE])
 
-    def add(self, table: int, path: str, listener: Listener) -> None:
-        """Arm a watch; the same listener on the same path and table counts once."""
+    def add(self, table: int, path: str, listener: Listener) -> bool:
+        """Arm a watch and return True; the same listener on the same path and table counts once."""
         listeners = self.tables[table].setdefault(path, [])
-        if listener not in listeners:
-            listeners.append(listener)
+        if listener in listeners:
+            return False
+        listeners.append(listener)
+        return True
 
     def must_renew(self, table: int, path: str) -> int | None:
         """The mode to set again after a one-shot registration that may have cancelled it (servers 3.6 to 3.8)."""
@@ -133,6 +137,14 @@ class Watches:
             return True
         return False
 
+    def linger(self, path: str) -> None:
+        """Remember that the server watches a path for nobody until the watch that is on its way has come and gone."""
+        self._lingering.add(path)
+
+    def lingers(self, path: str) -> bool:
+        """Whether the server may still watch a path that nobody listens on."""
+        return path in self._lingering and not self.watched(path)
+
     def paths_of(self, listener: Listener) -> list[str]:
         """Every path a listener watches."""
         return [path for table in self.tables for path, listeners in table.items() if listener in listeners]
@@ -146,14 +158,15 @@ class Watches:
 
     def drop_all(self) -> list[tuple[str, Listener]]:
         """Forget every watch (the session is gone) and return whom to tell."""
-        told: dict[tuple[str, int], tuple[str, Listener]] = {}
+        told: dict[str, list[Listener]] = {}
         for table in self.tables:
             for path, listeners in table.items():
-                for listener in listeners:
-                    told[path, id(listener)] = (path, listener)
+                known = told.setdefault(path, [])
+                known.extend(listener for listener in listeners if listener not in known)
             table.clear()
         self._lingering.clear()
-        return list(told.values())
+        self._stale.clear()
+        return [(path, listener) for path, listeners in told.items() for listener in listeners]
 
     def drop_persistent(self) -> list[tuple[str, Listener]]:
         """Forget the persistent watches (this server has none) and return whom to tell."""
@@ -170,6 +183,9 @@ class Watches:
         """The requests that set every watch again, in parts of about 128 KiB."""
         from zk_wire import SetWatches, SetWatches2
 
+        # What the server watched for nobody ended with the connection.
+        self._lingering.clear()
+        self._stale.clear()
         requests: list[Request[None]] = []
         for part in self._parts():
             if part[PERSISTENT] or part[RECURSIVE]:
@@ -183,11 +199,12 @@ class Watches:
         size = 0
         for table, paths in enumerate(self.tables):
             for path in paths:
-                part[table].append(path)
-                size += 4 + len(path.encode())
-                if size >= PART_BYTES:
+                needed = 4 + len(path.encode())
+                if size and size + needed > PART_BYTES - FRAME_BYTES:
                     yield part
                     part, size = ([], [], [], [], []), 0
+                part[table].append(path)
+                size += needed
         if size:
             yield part
 
