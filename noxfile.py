@@ -23,6 +23,8 @@ from tools import interpreters, summary, workspace  # noqa: E402
 PYTHONS = ["3.11", "3.12", "3.13"]
 PACKAGES = workspace.read_packages(ROOT)
 NAMES = [package.name for package in PACKAGES]
+SUITES = [*NAMES, "workspace"]  # the last: the tools' own tests, and the code blocks of the documentation
+SHAPES = [*NAMES, "vendored"]  # the last: zk-recipes copied into another project
 DIST = ROOT / "dist"
 RESULTS = ROOT / ".nox" / "results"
 
@@ -46,7 +48,8 @@ nox.options.sessions = ["lint", "types", "layers", "changelog", "tests"]
 
 if interpreters.running_version() not in PYTHONS:
     PYTHONS.append(interpreters.running_version())
-for _version in interpreters.put_on_path(PYTHONS):
+MISSING_PYTHONS = interpreters.put_on_path(PYTHONS)
+for _version in MISSING_PYTHONS:
     print(f"nox > Python {_version} is not on this machine: its tests are skipped", file=sys.stderr)
 
 _reports: list[Path] = []
@@ -66,38 +69,38 @@ def demo(session: nox.Session) -> None:
 @nox.session
 def ci(session: nox.Session) -> None:
     """Every check of this repository, the quick ones first."""
-    checks = ["lint", "types", "layers", "changelog", "build", "wheels", "tests"]
-    for name in checks:
-        session.notify(name, posargs=[])
+    checks = ["lint", "types", "layers", "changelog", "build"]
+    checks += [f"wheels({shape})" for shape in SHAPES]
+    checks += [f"tests-{python}({suite})" for python in PYTHONS for suite in SUITES if is_run(suite, python)]
+    for check in checks:
+        session.notify(check, posargs=[])
 
 
 # Tests
 
 
 @nox.session(python=PYTHONS)
-@nox.parametrize("package", [*NAMES, "workspace"], ids=[*NAMES, "workspace"])
+@nox.parametrize("package", SUITES, ids=SUITES)
 def tests(session: nox.Session, package: str) -> None:
     """One package on one interpreter: everything on the one running nox, all but slow and cluster tests on others."""
     whole = str(session.python) == interpreters.running_version()
+    if not is_run(package, str(session.python)):
+        session.skip("the tools and the documentation are tested on the interpreter that runs nox")
     if package == "workspace":
-        test_workspace(session, whole=whole)
-        return
-    install_editable(session, [package, *ALSO_FOR_TESTS.get(package, [])])
-    session.install(*TEST_TOOLS)
+        install_editable(session, NAMES)
+        session.install(*TEST_TOOLS, *RELEASE_TOOLS)
+    else:
+        install_editable(session, [package, *ALSO_FOR_TESTS.get(package, [])])
+        session.install(*TEST_TOOLS)
     if whole:
         install_java(session)
-    folder = workspace.ROOT / "packages" / package
+    folder = ROOT if package == "workspace" else ROOT / "packages" / package
     run_pytest(session, f"{package} on {session.python}", folder, whole=whole)
 
 
-def test_workspace(session: nox.Session, *, whole: bool) -> None:
-    """The tools' own tests and the code blocks of the documentation."""
-    if not whole:
-        session.skip("the tools and the documentation are tested on one interpreter")
-    install_editable(session, NAMES)
-    session.install(*TEST_TOOLS, *RELEASE_TOOLS)
-    install_java(session)
-    run_pytest(session, f"workspace on {session.python}", ROOT, whole=True)
+def is_run(suite: str, python: str) -> bool:
+    """Whether a suite is run on an interpreter of this machine."""
+    return python not in MISSING_PYTHONS and (suite != "workspace" or python == interpreters.running_version())
 
 
 def run_pytest(session: nox.Session, label: str, folder: Path, *, whole: bool) -> None:
@@ -178,7 +181,7 @@ def build(session: nox.Session) -> None:
 
 
 @nox.session
-@nox.parametrize("shape", [*NAMES, "vendored"], ids=[*NAMES, "vendored"])
+@nox.parametrize("shape", SHAPES, ids=SHAPES)
 def wheels(session: nox.Session, shape: str) -> None:
     """Each package alone from dist/, then its own tests; and zk-recipes copied into another project."""
     if not any(DIST.glob("*.whl")):
