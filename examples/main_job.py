@@ -39,7 +39,7 @@ def say(who: str, text: str) -> None:
     print(f"{time.monotonic() - _started:7.2f} s  {who:<8} {text}", flush=True)
 
 
-class Disappointed(Exception):
+class ExpectationError(Exception):
     """An expectation failed."""
 
 
@@ -47,7 +47,7 @@ def expect(condition: bool, text: str) -> None:
     """Print an expectation, and end the demo unless it holds."""
     say("expect", f"{'ok' if condition else 'FAILED'}: {text}")
     if not condition:
-        raise Disappointed(text)
+        raise ExpectationError(text)
 
 
 def session_of(client: Client) -> str | None:
@@ -61,8 +61,13 @@ def session_of(client: Client) -> str | None:
 def work(name: str, hosts: str) -> None:
     """Contend for the lock until told to quit."""
 
+    reporting = threading.Lock()
+
     def report(event: str, **facts: object) -> None:
-        print(json.dumps({"worker": name, "event": event, **facts}), flush=True)
+        # One write per line: the client's dispatcher reports as well.
+        with reporting:
+            sys.stdout.write(json.dumps({"worker": name, "event": event, **facts}) + "\n")
+            sys.stdout.flush()
 
     def changed(state: SessionState) -> None:
         report("session", state=state.value, server=client.server_address, session=session_of(client))
@@ -146,7 +151,7 @@ class Stage:
             try:
                 report = self.reports.get(timeout=max(0.0, deadline - time.monotonic()))
             except queue.Empty:
-                raise Disappointed(f"no worker reported {event} {facts or ''} within {PATIENCE:.0f} s") from None
+                raise ExpectationError(f"no worker reported {event} {facts or ''} within {PATIENCE:.0f} s") from None
             details = {k: v for k, v in report.items() if k not in ("worker", "event") and v is not None}
             say(report["worker"], f"{report['event']:<9}" + ", ".join(f"{k} {v}" for k, v in details.items()))
             if report["event"] == "holds":
@@ -269,7 +274,7 @@ def server_of(cluster: Any, session_id: int) -> Any:
     for member in cluster.members:
         if f"sid=0x{session_id & 0xFFFFFFFFFFFFFFFF:x}" in member.send_command("cons"):
             return member
-    raise Disappointed(f"no server serves session 0x{session_id:x}")
+    raise ExpectationError(f"no server serves session 0x{session_id:x}")
 
 
 def check_ledger(client: Client) -> None:
@@ -299,7 +304,7 @@ def main() -> int:
             say("demo", "starting an ensemble of three ZooKeeper servers")
             with start_cluster(3, tick_ms=500) as cluster:
                 play(cluster.hosts, cluster)
-    except Disappointed as error:
+    except ExpectationError as error:
         say("demo", f"FAILED: {error}")
         return 1
     say("demo", "everything went as expected")
