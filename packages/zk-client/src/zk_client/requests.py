@@ -218,7 +218,8 @@ class Requests:
         deletes it once its last child is gone.   ttl: seconds after which the server deletes it when it is unchanged
         and without children; needs extended types enabled on the server.
         makepath: make missing parents first.   unique: you promise that the last component contains a random part of
-        your own, so that a lost reply can be resolved for any kind of node.
+        your own, so that a lost reply can be resolved for any kind of node, and that nobody else deletes the node
+        while this session lives if it is ephemeral.
         Raises NodeExistsError, NoNodeError (the parent is missing), NoChildrenForEphemeralsError, InvalidACLError.
         """
         call = self._create(path, value, acl, ephemeral, sequence, include_data, container, ttl, unique)

@@ -230,7 +230,9 @@ def is_sequel(name: str, prefix: str) -> bool:
     """Whether a child's name is the prefix and a sequence number of the server's making (`%010d` of an int32)."""
     number = name[len(prefix) :]
     digits = number.removeprefix("-")
-    return name.startswith(prefix) and max(len(number), 10) == max(len(digits), 9) + (number != digits) and digits.isdigit()
+    if not (name.startswith(prefix) and digits.isascii() and digits.isdigit()):
+        return False
+    return len(number) == 10 or (len(number) == 11 and number != digits)
 
 
 def names_of(path: str, *, sequential: bool) -> frozenset[str]:
@@ -240,7 +242,6 @@ def names_of(path: str, *, sequential: bool) -> frozenset[str]:
     """
     if sequential:
         return frozenset((path.removesuffix("-") + "#",))
-    stem = path.rstrip("0123456789")
-    if 9 <= len(path) - len(stem):
-        return frozenset((path, path[:-10].removesuffix("-") + "#", path[:-9].removesuffix("-") + "#"))
+    if len(path) - len(path.rstrip("0123456789")) >= 9:
+        return frozenset((path, path[:-10].removesuffix("-") + "#"))
     return frozenset((path,))

@@ -23,7 +23,7 @@ from zk_wire import (
     SetDataResult,
 )
 
-from .recovery import UNKNOWN, CreateRecovery, Recovery, Verdict
+from .recovery import UNKNOWN, CreateRecovery, Recovery, Verdict, names_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,7 +64,13 @@ class TransactionRecovery(Recovery):
         return best
 
     def rivals(self) -> frozenset[str]:
-        return frozenset(o.path for o in self._operations if o.opcode in _CREATES)
+        names: frozenset[str] = frozenset()
+        for operation in self._operations:
+            if operation.opcode in _CREATES:
+                names |= names_of(operation.path, sequential=CreateMode(operation.flags).is_sequential)
+            elif isinstance(operation, DeleteRequest):
+                names |= names_of(operation.path, sequential=False)
+        return names
 
     def investigate(self, situation: Situation) -> Investigation:
         if self._witness is None:
@@ -84,6 +90,9 @@ class TransactionRecovery(Recovery):
 
     def _results(self, witness_path: str, witness: Stat) -> Any:
         """Every result, or None when one of them cannot be known any more."""
+        touched = [operation.path for operation in self._operations]
+        if any(isinstance(o, SetDataRequest) and touched.count(o.path) > 1 for o in self._operations):
+            return None  # the Stat after that step is not the Stat after the last one
         asked = [
             (index, operation.path)
             for index, operation in enumerate(self._operations)
