@@ -136,7 +136,7 @@ class BlockingHandler:
                 if self._waiters:
                     self._promote()
         if not call.done:
-            self.wait(call, timeout)
+            self._wait_or_withdraw(call, timeout)
         return call.result()
 
     def submit(self, call: Call[Any]) -> None:
@@ -247,6 +247,23 @@ class BlockingHandler:
 
     # Waiting and reading
 
+    def _wait_or_withdraw(self, call: Call[Any], timeout: float | None) -> None:
+        """As `wait`; a request whose caller leaves with an error is not sent any more if it was not yet."""
+        try:
+            self.wait(call, timeout)
+        except BaseException as error:
+            with self.mutex:
+                withdrawn = not call.done and self.core.withdraw(call)
+                if withdrawn:
+                    self.core.cancelled(call)
+                    self._perform()
+            if isinstance(error, CallTimeoutError):
+                if withdrawn:
+                    error.outcome = Outcome.NOT_APPLIED
+                elif call.done:
+                    return  # the reply came at the last moment
+            raise
+
     def wait(self, call: Call[Any], timeout: float | None) -> None:
         """Return when the call is done; raise CallTimeoutError when `timeout` seconds pass first."""
         deadline = None if timeout is None else self._now() + timeout
@@ -280,7 +297,8 @@ class BlockingHandler:
             raise CallTimeoutError(
                 call.path,
                 message=f"no reply for {call.path!r} within {timeout} s",
-                outcome=Outcome.UNKNOWN if call.recovery is not None and call.xid else Outcome.NOT_APPLIED,
+                # It goes on: even a request that waits for a connection may still be sent.
+                outcome=Outcome.UNKNOWN if call.recovery is not None else Outcome.NOT_APPLIED,
             )
 
     def _queue_up(self, call: Call[Any], lock: RuntimeLock | None) -> RuntimeLock:
