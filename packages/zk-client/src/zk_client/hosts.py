@@ -39,7 +39,13 @@ def parse_hosts(hosts: str | Iterable[str]) -> tuple[tuple[Host, ...], str]:
     Raises ConfigurationError that names the part and the rule.
     """
     if not isinstance(hosts, str):
-        hosts = ",".join(hosts)
+        parts = [] if isinstance(hosts, bytes) else list(hosts)
+        if not parts or not all(isinstance(part, str) for part in parts):
+            raise ConfigurationError(f"hosts must be a str, or a list of str that is not empty, not {hosts!r}")
+        for part in parts[:-1]:
+            if "/" in part:
+                raise ConfigurationError(f"hosts {hosts!r}: only the last part may carry the chroot, not {part!r}")
+        hosts = ",".join(parts)
     listed, slash, rest = hosts.partition("/")
     chroot = slash + rest if rest else ""
     if chroot:

@@ -296,7 +296,8 @@ class Operations:
     def add_auth(self, scheme: str, credential: str | bytes) -> Call[None]:
         """auth; the credential is kept to be replayed, and never shown."""
         if not isinstance(scheme, str) or not scheme:
-            raise TypeError(f"scheme must be a non-empty str, not {scheme!r}")
+            # Never shown: people pass the whole (scheme, credential) pair by mistake.
+            raise TypeError(f"scheme must be a non-empty str, not {'empty' if scheme == '' else type(scheme).__name__}")
         if not isinstance(credential, (str, bytes)):
             raise TypeError(f"credential must be a str or bytes, not {type(credential).__name__}")
         secret = credential.encode() if isinstance(credential, str) else bytes(credential)
@@ -348,6 +349,10 @@ def create_kind(
     if ttl is not None:
         if ephemeral:
             raise ValueError("an ephemeral node cannot have a ttl: it ends with its session")
+        if isinstance(ttl, bool) or not isinstance(ttl, (int, float)):
+            raise TypeError(f"ttl must be a number of seconds, not {type(ttl).__name__}")
+        if not 0 < ttl <= LONGEST_TTL_MS / 1000:
+            raise ValueError(f"ttl must lie between 0.001 and {LONGEST_TTL_MS / 1000} seconds, not {ttl!r}")
         ttl_ms = round(ttl * 1000)
         if not 1 <= ttl_ms <= LONGEST_TTL_MS:
             raise ValueError(f"ttl must lie between 0.001 and {LONGEST_TTL_MS / 1000} seconds, not {ttl!r}")

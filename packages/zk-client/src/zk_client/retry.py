@@ -54,11 +54,11 @@ class RetryPolicy(NamedTuple):
         if self.max_tries is not None and self.max_tries < 1:
             raise ConfigurationError(f"max_tries must be at least 1 or None for no limit, not {self.max_tries}")
         for name in ("delay", "max_delay"):
-            if getattr(self, name) < 0:
+            if not getattr(self, name) >= 0:
                 raise ConfigurationError(f"{name} must not be negative, but is {getattr(self, name)} s")
-        if self.deadline is not None and self.deadline < 0:
+        if self.deadline is not None and not self.deadline >= 0:
             raise ConfigurationError(f"deadline must not be negative, but is {self.deadline} s")
-        if self.backoff < 1:
+        if not self.backoff >= 1:
             raise ConfigurationError(f"backoff must be at least 1, not {self.backoff}")
         if not 0 <= self.jitter <= 1:
             raise ConfigurationError(f"jitter must lie in 0..1, not {self.jitter}")
@@ -69,8 +69,11 @@ class RetryPolicy(NamedTuple):
 
         chance: a random number in [0, 1); 0.5 gives the middle of the spread.
         """
-        # The exponent is bounded so that a client that is away for days does not overflow a float.
-        base = min(self.delay * self.backoff ** min(failures - 1, 64), self.max_delay)
+        try:
+            base = min(self.delay * float(self.backoff) ** (failures - 1), self.max_delay)
+        except OverflowError:
+            # A client that is away for days; nothing grows from a first pause of 0.
+            base = self.max_delay if self.delay else 0.0
         return base * (1 + self.jitter * (2 * chance - 1))
 
     def repeats(self, error: BaseException) -> bool:
@@ -80,7 +83,7 @@ class RetryPolicy(NamedTuple):
         if isinstance(error, SessionExpiredError) and not self.ignore_expiry:
             return False
         if isinstance(error, (ConnectionLostError, SessionExpiredError, OperationTimeoutError)):
-            return error.outcome is Outcome.NOT_APPLIED or self.retry_unknown
+            return error.outcome is Outcome.NOT_APPLIED or (error.outcome is Outcome.UNKNOWN and self.retry_unknown)
         return isinstance(error, ThrottledOpError)
 
 

@@ -72,6 +72,7 @@ class Transaction:
             operations.full(self._marker)
         self.operations: list[Operation] = []
         self.committed = False
+        self._marker_removed = False
 
     def create(
         self,
@@ -196,8 +197,9 @@ class Transaction:
                 given.append(CreateResult(self._operations.shown(result.path), result.stat))
             else:
                 given.append(result)
-        if self._marker is not None:
+        if self._marker is not None and not self._marker_removed:
             # Nobody waits for this; should it be lost, the node ends with the session.
+            self._marker_removed = True
             self._submit(self._operations.delete(self._marker))
         return given
 
