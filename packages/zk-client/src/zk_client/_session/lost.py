@@ -95,7 +95,7 @@ class LostWrites:
                 return
             for index, (call, baseline) in enumerate(self._lost):
                 assert call.recovery is not None
-                alone = all(rivals[name] == 1 for name in call.recovery.rivals())
+                alone = all(rivals[name] == 1 for name in call.recovery.proofs())
                 investigation = call.recovery.investigate(Situation(baseline, session_id, alone))
                 self._advance(index, investigation, None, ask, done, now)
 

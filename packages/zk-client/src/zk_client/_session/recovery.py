@@ -99,6 +99,10 @@ class Recovery:
         """Names of nodes this write may create or delete, to tell it from others under way."""
         return frozenset()
 
+    def proofs(self) -> frozenset[str]:
+        """The names among them by which it is recognised."""
+        return self.rivals()
+
 
 UNTELLABLE = Recovery()
 

@@ -72,6 +72,12 @@ class TransactionRecovery(Recovery):
                 names |= names_of(operation.path, sequential=False)
         return names
 
+    def proofs(self) -> frozenset[str]:
+        if self._witness is None:
+            return frozenset()
+        operation = self._operations[self._witness]
+        return names_of(operation.path, sequential=CreateMode(operation.flags).is_sequential)
+
     def investigate(self, situation: Situation) -> Investigation:
         if self._witness is None:
             return UNKNOWN
