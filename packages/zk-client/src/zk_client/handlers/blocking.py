@@ -70,34 +70,35 @@ class BlockingHandler:
         self._missing = 0
         self._callers_read = runtime.callers_read
         self._probe: Probe | None = None
+        self._life: object = None  # changes with every start, so that a worker that comes late knows that it is over
+        self._ended = runtime.event()  # nothing is left of a session
+        self._ended.set()
 
     # Starting and stopping
 
     def start(self) -> None:
         """Start the background worker and begin to connect."""
+        old = self._worker
+        if self.core.phase == IDLE and old is not None and not self.runtime.is_current(old):
+            old.join(5.0)
         with self.mutex:
             if self.core.phase != IDLE:
                 return
             self.settled.clear()
+            self._ended.clear()
             self.core.start(self._now())
             self._perform()
-            old, self._worker = self._worker, None
-        if old is not None and not self.runtime.is_current(old):
-            old.join(5.0)
-        self._worker = self.runtime.spawn("zk-client", self._run)
+            life = self._life = object()
+            self._worker = self.runtime.spawn("zk-client", lambda: self._run(life))
 
     def stop(self, timeout: float, *, close_session: bool = True) -> None:
         """End the session, waiting at most `timeout` seconds for the server to confirm it."""
-        ended = self.runtime.event()
         with self.mutex:
-            self._when_ended = ended
             self.core.stop(self._now(), close_session=close_session)
             self._perform()
-            if self.core.phase == IDLE:
-                ended.set()
         self._flush(wait=False)
         self._poller.wake()
-        if not ended.wait(timeout):
+        if not self._ended.wait(timeout):
             with self.mutex:
                 self.core.abort()
                 self._perform()
@@ -107,8 +108,6 @@ class BlockingHandler:
             worker.join(5.0)
         if not self.dispatcher.is_current():
             self.dispatcher.finish(5.0)
-
-    _when_ended: Any = None
 
     # Requests
 
@@ -421,8 +420,8 @@ class BlockingHandler:
                 logger().log(action.level, action.message)
         for call in calls[settled:]:
             self._settle(call)
-        if core.phase == IDLE and self._when_ended is not None:
-            self._when_ended.set()
+        if core.phase == IDLE:
+            self._ended.set()
 
     def _settle(self, call: Call[Any]) -> None:
         call.done = True
@@ -463,9 +462,9 @@ class BlockingHandler:
 
     # The background worker
 
-    def _run(self) -> None:
+    def _run(self, life: object) -> None:
         try:
-            while self._turn():
+            while self._turn(life):
                 pass
         except BaseException as error:
             logger().exception("the ZooKeeper client's background worker failed")
@@ -474,14 +473,18 @@ class BlockingHandler:
                 self._perform()
             raise
         finally:
-            self._bury(last=True)
+            if self._life is life:
+                self._bury(last=True)
+                self._poller.close()
 
     _seen = 0
 
-    def _turn(self) -> bool:
+    def _turn(self, life: object) -> bool:
         """Once round: let time pass, then read, connect or wait, whichever is due; False at the end."""
         core = self.core
         with self.mutex:
+            if self._life is not life:
+                return False
             now = self._now()
             core.tick(now)
             self._perform()
@@ -562,10 +565,6 @@ class BlockingHandler:
                 return
             if last:
                 self._poller.wait(None, False, GRACE)
-
-    def free(self) -> None:
-        """Give the descriptors back; the handler cannot be started again."""
-        self._poller.close()
 
 
 class _Release:

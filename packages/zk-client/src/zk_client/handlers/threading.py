@@ -36,25 +36,33 @@ class ThreadWorker:
 
 
 class ThreadPoller:
-    """`poll` on one socket and on a descriptor that `wake` makes readable."""
+    """`poll` on one socket and on a descriptor that `wake` makes readable; it has descriptors from `wait` to `close`."""
 
     def __init__(self) -> None:
-        self._mask = 0
-        self._socket: socket.socket | None = None
+        self._mutex = threading.Lock()
         self._woken = False
-        if hasattr(os, "eventfd"):
-            self._read = self._write = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-            self._pair = None
-        else:
-            self._pair = socket.socketpair()
-            for end in self._pair:
-                end.setblocking(False)
-            self._read, self._write = (end.fileno() for end in self._pair)
+        self._read = self._write = -1
+        self._pair: tuple[socket.socket, socket.socket] | None = None
         self._poll = select.poll()
-        self._poll.register(self._read, select.POLLIN)
+
+    def _open(self) -> None:
+        with self._mutex:
+            if hasattr(os, "eventfd"):
+                self._read = self._write = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+            else:
+                self._pair = socket.socketpair()
+                for end in self._pair:
+                    end.setblocking(False)
+                self._read, self._write = (end.fileno() for end in self._pair)
+            self._poll = select.poll()
+            self._poll.register(self._read, select.POLLIN)
+            if self._woken:
+                self._signal()
 
     def wait(self, sock: socket.socket | None, write: bool, timeout: float | None) -> tuple[bool, bool]:
         """(readable, writable), both False when the time is over or `wake` was called."""
+        if self._read < 0:
+            self._open()
         mask = select.POLLIN | (select.POLLOUT if write else 0)
         fd = sock.fileno() if sock is not None else -1
         if fd >= 0:
@@ -67,7 +75,6 @@ class ThreadPoller:
         readable = writable = False
         for ready_fd, events in ready:
             if ready_fd == self._read:
-                self._woken = False
                 self._drain()
             else:
                 readable = bool(events & ~select.POLLOUT)
@@ -77,27 +84,37 @@ class ThreadPoller:
     def wake(self) -> None:
         """End a `wait`, or the next one."""
         if not self._woken:
-            self._woken = True
-            try:
-                os.write(self._write, (1).to_bytes(8, "little"))
-            except OSError:
-                # Full (it will wake all the same) or already closed.
-                pass
+            with self._mutex:
+                if self._write >= 0:
+                    self._signal()
+                self._woken = True
 
-    def _drain(self) -> None:
+    def _signal(self) -> None:
         try:
-            os.read(self._read, 64)
-        except OSError:
+            os.write(self._write, (1).to_bytes(8, "little"))
+        except BlockingIOError:
+            # Full, so it wakes all the same.
             pass
 
+    def _drain(self) -> None:
+        # Under the mutex: a `wake` between the two would be drained and yet count as pending, and so would all after it.
+        with self._mutex:
+            try:
+                os.read(self._read, 64)
+            except BlockingIOError:
+                pass
+            self._woken = False
+
     def close(self) -> None:
-        """Free the descriptors."""
-        if self._pair is not None:
-            for end in self._pair:
-                end.close()
-        elif self._read >= 0:
-            os.close(self._read)
-        self._read = self._write = -1
+        """Free the descriptors; a later `wait` gets new ones."""
+        with self._mutex:
+            if self._pair is not None:
+                for end in self._pair:
+                    end.close()
+            elif self._read >= 0:
+                os.close(self._read)
+            self._read = self._write = -1
+            self._pair = None
 
 
 class ThreadRuntime:
