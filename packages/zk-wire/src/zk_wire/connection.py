@@ -21,8 +21,8 @@ from struct import Struct
 
 from .errors import LocalProtocolError, ProtocolError, RemoteProtocolError
 from .events import Connected, ConnectRejected, Notification, PingAnswered, SessionGone
-from .exchange import describe
-from .fast import frame
+from .exchange import Exchange, describe
+from .fast import decode_get_data, frame
 from .framing import PartialFrame
 from .opcodes import AUTH_XID, MAX_XID, NOTIFICATION_XID, PING_XID
 from .primitives import decode_reply_text
@@ -30,8 +30,12 @@ from .session import ConnectRequest, ConnectResponse, ReplyHeader
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import cast
+
     from .events import Event
-    from .exchange import Exchange
+    from .stat import Stat
+else:
+    from ._typing import cast
 
 _unpack_head = Struct(">iiqi").unpack_from  # length, xid, zxid, err
 _unpack_length = Struct(">i").unpack_from
@@ -167,6 +171,41 @@ class ClientConnection:
             self.state = ConnectionState.FAILED
             self.pending_error = error
             partial.clear()
+        return events
+
+    def room(self) -> memoryview:
+        """Return the memory in which the rest of a large frame belongs, while `missing` is not 0.
+
+        Write to its front, release it, and tell how much it was by `filled`. That saves the copies that `receive`
+        makes of such a frame. Bytes behind the frame must not be taken this way.
+        """
+        return self._partial.room()
+
+    def filled(self, count: int) -> list[Event]:
+        """Take note of `count` bytes written into `room`; return and raise as `receive` does."""
+        if self.pending_error is not None:
+            raise self.pending_error
+        events: list[Event] = []
+        view = self._partial.fill(count)
+        if view is None:
+            return events
+        try:
+            oldest = self.in_flight[0] if self.in_flight else None
+            _, xid, _, err = _unpack_head(view)
+            if oldest is not None and oldest.decode is decode_get_data and oldest.xid == xid and not err:
+                # Of a large node only the data is copied, once.
+                self._receive_replies(cast("bytes", view), 0, events)
+                if oldest.reply is not None:
+                    data, stat = cast("tuple[bytes, Stat]", oldest.reply)
+                    oldest.reply = (bytes(data), stat)
+            else:
+                self._receive_replies(bytes(view), 0, events)
+        except RemoteProtocolError as error:
+            self.state = ConnectionState.FAILED
+            self.pending_error = error
+        finally:
+            view.release()
+            self._partial.clear()
         return events
 
     def _receive_replies(self, buf: bytes, pos: int, events: list[Event]) -> int:

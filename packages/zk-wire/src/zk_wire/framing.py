@@ -11,6 +11,8 @@ from .primitives import unpack_int
 
 LARGE_FRAME = 64 * 1024  # bytes; below it, asking the socket for exactly the rest gains nothing
 _SMALL_PIECE = 4096  # bytes; smaller pieces are gathered, so that keeping them costs no list entry each
+# A large frame's buffer is kept for the next one up to this size: that of the largest node data by default.
+_LONGEST_SPARE = 1 << 20
 
 
 class PartialFrame:
@@ -20,13 +22,15 @@ class PartialFrame:
     missing: the same once the frame is known to be larger than 64 KiB, else 0.
     """
 
-    __slots__ = ("_least", "_limit", "_pieces", "missing", "need")
+    __slots__ = ("_buffer", "_filled", "_least", "_limit", "_pieces", "missing", "need")
 
     def __init__(self, limit: int, least: int = 0) -> None:
         """limit, least: what a frame's length may be, in bytes after the length itself."""
         self._limit = limit
         self._least = least
         self._pieces: list[bytes | bytearray] = []
+        self._buffer = bytearray()
+        self._filled = 0
         self.need = 0
         self.missing = 0
 
@@ -52,9 +56,30 @@ class PartialFrame:
             self.missing = self.need if length > LARGE_FRAME else 0
         self._pieces.append(buf[pos:])
 
+    def room(self) -> memoryview:
+        """Return the memory in which the rest of a large frame belongs; call it only while `missing` is not 0."""
+        if not self._filled:
+            kept = b"".join(self._pieces)
+            self._pieces.clear()
+            self._filled = len(kept)
+            if len(self._buffer) < self._filled + self.need:
+                self._buffer = bytearray(self._filled + self.need)
+            self._buffer[: self._filled] = kept
+        return memoryview(self._buffer)[self._filled : self._filled + self.need]
+
+    def fill(self, count: int) -> memoryview | None:
+        """Take note of `count` bytes written into `room`; return the whole frame once it is there."""
+        self._filled += count
+        self.need -= count
+        self.missing = self.need
+        return None if self.need else memoryview(self._buffer)[: self._filled]
+
     def add(self, data: bytes) -> bytes | None:
         """Add what came next; return all of it joined once there is enough, and keep nothing then."""
         pieces = self._pieces
+        if self._filled:
+            pieces.append(bytes(self._buffer[: self._filled]))
+            self._filled = 0
         if len(data) < self.need:
             self.need -= len(data)
             if self.missing:
@@ -73,12 +98,14 @@ class PartialFrame:
 
     def content(self) -> bytes:
         """Return what is kept."""
-        return b"".join(self._pieces)
+        return bytes(self._buffer[: self._filled]) + b"".join(self._pieces)
 
     def clear(self) -> None:
-        """Keep nothing."""
+        """Keep nothing but a buffer of a usual size, because memory that is new each time costs more than the copying."""
         self._pieces.clear()
-        self.need = self.missing = 0
+        self._filled = self.need = self.missing = 0
+        if len(self._buffer) > _LONGEST_SPARE:
+            self._buffer = bytearray()
 
 
 class FrameBuffer:
