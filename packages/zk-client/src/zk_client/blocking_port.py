@@ -150,7 +150,7 @@ class BlockingTask(Generic[T]):
         runtime.set_task(self)
         try:
             self._result = run_blocking(self._body)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - join() raises it
             self._failure = error
         finally:
             runtime.set_task(None)

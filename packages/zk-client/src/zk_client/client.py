@@ -308,7 +308,7 @@ class Client(Requests):
     # Retrying
 
     def retry(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Call a function again, as the client's `command_retry` says, while a lost connection keeps it from succeeding.
+        """Call a function again while a lost connection keeps it from succeeding, as `command_retry` says.
 
         A write whose outcome is unknown is not repeated unless the policy says so. `stop` interrupts a pause.
         Raises RetryFailedError when the policy gives up, RetryInterruptedError when the client is stopped.
@@ -337,7 +337,7 @@ class Client(Requests):
         def run() -> None:
             try:
                 future.reply = run_blocking(body)
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001 - the future raises it
                 future.failure = error
             self.handler.complete(future)
 

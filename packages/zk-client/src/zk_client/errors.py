@@ -2,7 +2,7 @@
 
     ZooKeeperError                       the root of everything of ours (zk_wire)
     ├── ServerError                      a reply with an error code: NoNodeError, BadVersionError, ... (zk_wire)
-    │   ├── ConnectionLostError          the connection ended before the reply came; `.outcome` says what became of a write
+    │   ├── ConnectionLostError          the connection ended first; `.outcome` says what became of a write
     │   ├── SessionExpiredError          the server gave the session up, or must have done so by now
     │   ├── OperationTimeoutError
     │   │   └── CallTimeoutError         the caller's own patience ended (also a TimeoutError)

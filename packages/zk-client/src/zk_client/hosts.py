@@ -14,7 +14,7 @@ from .errors import ConfigurationError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from typing import NamedTuple
 else:
     from ._typing import NamedTuple
@@ -97,7 +97,7 @@ class HostList:
     def __len__(self) -> int:
         return len(self._hosts)
 
-    def __iter__(self) -> Iterable[Host]:  # type: ignore[override]
+    def __iter__(self) -> Iterator[Host]:
         return iter(self._hosts)
 
     @property

@@ -233,7 +233,8 @@ class Port(Protocol):
         """Return this port with every request and `sleep` bounded by *deadline*, a time of `now`.
 
         A request that has no answer by then raises OperationTimeoutError, whose outcome says what is known, and
-        so does one begun later, without being sent. Events, watchers and tasks are those of the port itself. None: unbounded.
+        so does one begun later, without being sent. Events, watchers and tasks are those of the port itself.
+        None: unbounded.
         """
         ...
 
@@ -273,7 +274,7 @@ class Port(Protocol):
 
     @property
     def lease_remaining(self) -> float:
-        """Seconds for which the server cannot have expired the session, by the monotonic clock; 0 or less when it may have."""
+        """Seconds for which the server cannot have expired the session, by the monotonic clock; then 0 or less."""
         ...
 
     def add_listener(self, listener: Callable[[SessionState], None]) -> None:

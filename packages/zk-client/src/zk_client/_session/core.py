@@ -38,9 +38,15 @@ from .watches import CHILD, DATA, EXIST, Listener
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from collections.abc import Callable
+    from typing import Any, TypeVar
+
+    from zk_wire import ClientConnection
+    from zk_wire import Event as WireEvent
 
     from ..hosts import Host
+
+    T = TypeVar("T")
 
 NO_NODE = int(ErrorCode.NO_NODE)
 
@@ -185,10 +191,18 @@ class SessionCore(Machine):
     def received(self, data: bytes, now: float) -> None:
         """Bytes arrived on the connection."""
         connection = self.connection
-        if connection is None:
-            return
+        if connection is not None:
+            self._take(connection, connection.receive, data, now)
+
+    def filled(self, count: int, now: float) -> None:
+        """So many bytes of a large frame arrived, and were written into `room`."""
+        connection = self.connection
+        if connection is not None:
+            self._take(connection, connection.filled, count, now)
+
+    def _take(self, connection: ClientConnection, take: Callable[[T], list[WireEvent]], given: T, now: float) -> None:
         try:
-            events = connection.receive(data)
+            events = take(given)
         except RemoteProtocolError as error:
             self._drop(now, f"protocol error: {error}", poisoned=True)
             return
@@ -383,6 +397,10 @@ class SessionCore(Machine):
     def missing(self) -> int:
         """Bytes still to come of a large frame, 0 when there is none."""
         return self.connection.missing if self.connection is not None else 0
+
+    def room(self) -> memoryview:
+        """The memory in which the rest of a large frame belongs; only while `missing` is not 0."""
+        return self.connection.room() if self.connection is not None else memoryview(bytearray(1))
 
     def take_output(self) -> bytes:
         """The bytes to send now; the handler sends them, or reports `closed`."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Step(Exchange[object]):
-    """One internal request; `then(step, now)` is called with its reply, and not at all when the connection ends first."""
+    """One internal request; `then(step, now)` is called with its reply, or never when the connection ends first."""
 
     __slots__ = ("then",)
 

@@ -2,12 +2,12 @@
 
 Rule: every time is an argument, monotonic, in seconds. T is the negotiated session timeout.
 
-| timer | value | why |
-|---|---|---|
-| ping | nothing sent for T/3, and at least every 10 s | Java: half the read timeout |
-| read deadline | 2T/3 since the last byte received | Java; measured from what arrives, so that a frozen peer is noticed even while the application keeps sending |
-| local expiry | 4T/3 without a byte from any server | Java 3.9.3: by then the server has given the session up, tick included |
-| lease | send time of the last request the server answered + T - margin | the server counts from when it received that request, which is later, so it cannot have given a lock away before |
+    ping            nothing sent for T/3, and at least every 10 s (Java: half the read timeout)
+    read deadline   2T/3 since the last byte received (Java). What is sent does not count, so that a frozen peer is
+                    noticed even while the application keeps sending
+    local expiry    4T/3 without a byte from any server (Java 3.9.3): by then the server has given the session up
+    lease           from when the last answered request was *sent*, T less a margin. The server counts from when it
+                    received that request, which is later, so it cannot have given a lock away before
 
 Source: ClientCnxn.java, ClientCnxnSocket.java; protocol notes 11.1. The lease is ours.
 """
@@ -20,7 +20,7 @@ LEASE_MARGIN = 0.1
 
 
 class Timers:
-    """The times of one session; see the table above."""
+    """The times of one session: see above."""
 
     __slots__ = ("lease_base", "ping_sent", "received", "sent", "timeout")
 

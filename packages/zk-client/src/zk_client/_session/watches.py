@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import NamedTuple, Protocol
 
-    from zk_wire import Request
+    from zk_wire import EmptyResponse, Request
 else:
     from .._typing import NamedTuple, Protocol
 
@@ -179,14 +179,14 @@ class Watches:
         """Everyone who holds a persistent or recursive watch."""
         return [(p, f) for mode in (PERSISTENT, RECURSIVE) for p, fs in self.tables[mode].items() for f in fs]
 
-    def rearm(self, relative_zxid: int) -> list[Request[None]]:
+    def rearm(self, relative_zxid: int) -> list[Request[EmptyResponse]]:
         """The requests that set every watch again, in parts of about 128 KiB."""
         from zk_wire import SetWatches, SetWatches2
 
         # What the server watched for nobody ended with the connection.
         self._lingering.clear()
         self._stale.clear()
-        requests: list[Request[None]] = []
+        requests: list[Request[EmptyResponse]] = []
         for part in self._parts():
             if part[PERSISTENT] or part[RECURSIVE]:
                 requests.append(SetWatches2(relative_zxid, *part))

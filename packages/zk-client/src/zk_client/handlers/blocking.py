@@ -19,6 +19,7 @@ A thread that reads never waits to write: with both buffers full, client and ser
 from __future__ import annotations
 
 from collections import deque
+from functools import partial
 
 from zk_wire import Outcome
 
@@ -67,6 +68,7 @@ class BlockingHandler:
         self._dead: list[Link] = []
         self._waiters: deque[tuple[Call[Any], RuntimeLock]] = deque()
         self._leads = 0
+        self._undelivered = 0  # changes of state that the dispatcher has yet to tell
         self._missing = 0
         self._callers_read = runtime.callers_read
         self._probe: Probe | None = None
@@ -124,7 +126,8 @@ class BlockingHandler:
             if core.completed or core.actions:
                 self._perform()
         if data:
-            self._drain(link, data, wait=True)  # type: ignore[arg-type]
+            assert link is not None
+            self._drain(link, data, wait=True)
         if timeout is None and self._callers_read and link is not None and link.lead.acquire(False):
             # The common case of `wait`, written out: nobody reads, so this caller does.
             self._leads += 1
@@ -336,8 +339,7 @@ class BlockingHandler:
             while not call.done and not link.dead:
                 if deadline is not None and not link.readable(deadline - self._now()):
                     return False
-                missing = self._missing
-                data = link.receive_rest(missing) if missing > RECEIVE else recv(RECEIVE)
+                data = recv(RECEIVE) if not self._missing else self._receive_large(link)
                 if not data:
                     self._lost(link, "closed by the server")
                     return True
@@ -346,12 +348,27 @@ class BlockingHandler:
             self._lost(link, f"cannot receive: {error}")
         return True
 
-    def _received(self, link: Link, data: bytes) -> None:
+    def _receive_large(self, link: Link) -> int:
+        """Receive a part of a large frame into the memory where it belongs."""
+        with self.mutex:
+            if self._link is not link:
+                return 0
+            room = self.core.room()
+        try:
+            return link.receive_into(room)
+        finally:
+            room.release()
+
+    def _received(self, link: Link, data: bytes | int) -> None:
+        """Tell the core: bytes, or how many were written into its memory."""
         core = self.core
         with self.mutex:
             if self._link is not link:
                 return
-            core.received(data, self._now())
+            if isinstance(data, bytes):
+                core.received(data, self._now())
+            else:
+                core.filled(data, self._now())
             self._missing = core.missing
             self._perform()
             if not core.output or link.sending:
@@ -384,7 +401,7 @@ class BlockingHandler:
             completed.clear()
 
     def _act(self) -> None:
-        """Perform the actions, and complete the calls before and between those that users see, in the server's order."""
+        """Perform the actions, and complete the calls before and between those users see, in the server's order."""
         core = self.core
         actions = tuple(core.actions)
         core.actions.clear()
@@ -415,7 +432,7 @@ class BlockingHandler:
                     self._dead.append(link)
                 self._poller.wake()
             elif isinstance(action, Probe):
-                self.runtime.spawn("zk-client search", lambda probe=action: self._search(probe))
+                self.runtime.spawn("zk-client search", partial(self._search, action))
             elif isinstance(action, Log):
                 logger().log(action.level, action.message)
         for call in calls[settled:]:
@@ -435,17 +452,20 @@ class BlockingHandler:
                 self.dispatcher.submit(function, call)
 
     def _change(self, state: SessionState) -> None:
-        if self.listeners or self.dispatcher.busy:
+        if self.listeners or self._undelivered:
+            self._undelivered += 1
             self.dispatcher.submit(self._deliver_state, state)
         else:
             self._arrive(state)
 
     def _deliver_state(self, state: SessionState) -> None:
+        with self.mutex:
+            self._undelivered -= 1
         self._arrive(state)
         for listener in tuple(self.listeners):
             try:
                 listener(state)
-            except Exception:
+            except Exception:  # noqa: BLE001 - a listener's fault is its own
                 logger().exception("exception in the state listener %r", listener)
 
     def _arrive(self, state: SessionState) -> None:
@@ -520,8 +540,7 @@ class BlockingHandler:
             self._seen = self._leads - 1
             return
         try:
-            missing = self._missing
-            data = link.receive_rest(missing) if missing > RECEIVE else link.recv(RECEIVE)
+            data = link.recv(RECEIVE) if not self._missing else self._receive_large(link)
             if data:
                 self._received(link, data)
             else:

@@ -69,7 +69,7 @@ class Attempt:
         self._deadline = runtime.now() + self.timeout
         try:
             self._socket = runtime.socket(family)
-            code = self._socket.connect_ex(self._address)  # type: ignore[arg-type]
+            code = self._socket.connect_ex(self._address)
         except OSError as error:
             self._give_up_address(str(error))
             return None
@@ -126,6 +126,6 @@ def search_read_write(runtime: Runtime, probe: Probe) -> Host | None:
         try:
             if parse_isro(ask(runtime, host, "isro", probe.timeout)) is False:
                 return host
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the search goes on
             logger().debug("search for a read-write server: %s: %s", host, error)
     return None

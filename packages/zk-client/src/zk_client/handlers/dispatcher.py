@@ -66,7 +66,7 @@ class Dispatcher:
                 function, arguments = self._queue.popleft()
                 try:
                     function(*arguments)
-                except Exception:
+                except Exception:  # noqa: BLE001 - a callback's fault is its own
                     logger().exception("exception in %r, called by the ZooKeeper client", function)
                 # A finished callback's arguments must not be kept alive by this frame.
                 del function, arguments

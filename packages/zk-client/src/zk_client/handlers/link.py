@@ -32,9 +32,9 @@ class Link:
         self.rest = b""  # what a send that would not wait has left over
         self.dead = False
 
-    def receive_rest(self, missing: int) -> bytes:
-        """More of a large frame of which `missing` bytes are still to come."""
-        return self.socket.recv(min(missing, PIECE), WAIT_ALL)
+    def receive_into(self, room: memoryview) -> int:
+        """Receive more of a large frame into the memory where it belongs; 0 at the end of the connection."""
+        return self.socket.recv_into(room, min(len(room), PIECE), WAIT_ALL)
 
     def readable(self, timeout: float) -> bool:
         """Wait until something can be received, at most `timeout` seconds."""

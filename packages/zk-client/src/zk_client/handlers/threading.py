@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from .base import Poller, RuntimeEvent, RuntimeLock, Worker
+    from .base import Poller, Worker
 
 
 class ThreadWorker:
@@ -123,10 +123,10 @@ class ThreadRuntime:
     name = "threading"
     callers_read = True
 
-    lock: Callable[[], RuntimeLock] = staticmethod(threading.Lock)
-    event: Callable[[], RuntimeEvent] = staticmethod(threading.Event)
-    now: Callable[[], float] = staticmethod(time.monotonic)
-    sleep: Callable[[float], None] = staticmethod(time.sleep)
+    lock = staticmethod(threading.Lock)
+    event = staticmethod(threading.Event)
+    now = staticmethod(time.monotonic)
+    sleep = staticmethod(time.sleep)
 
     def __init__(self) -> None:
         self._local = threading.local()
