@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 from zk_client import SessionState, TransactionFailedError, WatchedEvent
@@ -28,10 +28,8 @@ VOCABULARY: Vocabulary[SessionState, WatchedEvent] = Vocabulary(SessionState, Wa
 class World:
     """A simulation with a server and some clients."""
 
-    def __init__(
-        self, seed: int = 0, clients: int = 2, *, timeout: float = 10.0, faults: Faults = NO_FAULTS, time_limit: float = 3600.0
-    ) -> None:
-        self.sim = Simulation(seed, time_limit=time_limit)
+    def __init__(self, seed: int = 0, clients: int = 2, *, timeout: float = 10.0, faults: Faults = NO_FAULTS) -> None:
+        self.sim = Simulation(seed)
         self.server = SimulatedServer(self.sim)
         self.clients: list[Client] = [
             SimulatedClient(self.sim, self.server, f"client-{index}", VOCABULARY, timeout=timeout, faults=faults)
@@ -42,6 +40,14 @@ class World:
         """Paths of the nodes in the queue, oldest first."""
         found = [(stat.czxid, node) for node in self.server.paths() if (stat := self.server.stat(node)) is not None]
         return [node for _, node in sorted(found) if node.startswith(path + "/")]
+
+    def run(self, *bodies: Coroutine[object, None, None], clean: bool = True) -> None:
+        """Run the bodies to their end; *clean*: nothing may be left then."""
+        for number, body in enumerate(bodies):
+            self.sim.spawn(body, f"body {number}")
+        self.sim.run()
+        if clean:
+            assert self.leaks() == []
 
     def leaks(self) -> list[str]:
         """Everything recipes have left behind: nodes, watches, listeners."""
@@ -75,12 +81,17 @@ def chaos(
     locks: list[AsyncLock] = []
     tokens: list[int] = []
     finished: list[int] = []
+    tellers: set[int] = set()
 
     def alone() -> None:
         holders = [lock for lock in locks if lock.is_acquired]
         assert len(holders) <= 1, f"{len(holders)} holders at once: {[lock.identifier for lock in holders]}"
 
     sim.always(alone)
+
+    def no_watch(client: Client, number: int) -> None:
+        """Whoever has stopped waiting watches nothing (but its own node, to be told of a loss)."""
+        assert number in tellers or not client.watchers, f"{client.name} still watches {client.watchers[0].path}"
 
     async def contend(client: Client, lock: AsyncLock, number: int) -> None:
         try:
@@ -90,14 +101,16 @@ def chaos(
                     await lock.acquire(timeout=sim.between(0.5, 60.0) if sim.random() < 0.3 else None)
                 except (LockTimeout, LockCancelledError) as error:
                     sim.note(client.name, f"gives up: {error}")
+                    no_watch(client, number)
                     continue
                 try:
+                    no_watch(client, number)
                     token = lock.token
                     if lock.is_acquired and token is not None:
                         sim.note(client.name, f"acquires with token {token:x}")
                         assert not tokens or token > max(tokens), f"token {token:x} after {max(tokens):x}"
                         tokens.append(token)
-                    await sim.sleep(sim.between(0.0, 0.05))
+                    await sim.sleep(sim.between(0.0, 0.05 if sim.random() < 0.8 else 20.0))
                 finally:
                     await lock.release()
         finally:
@@ -105,8 +118,8 @@ def chaos(
 
     async def trouble() -> None:
         """Cancel tasks and locks, and delete waiting nodes, as the seed wants."""
-        for _ in range(8):
-            await sim.sleep(sim.between(0.0, 0.4))
+        for _ in range(12):
+            await sim.sleep(sim.between(0.0, 0.4 if sim.random() < 0.7 else 20.0))
             victim = int(sim.random() * count)
             match int(sim.random() * 8):
                 case 0:
@@ -122,6 +135,10 @@ def chaos(
                     # The youngest, if others are before it: what happens to a holder is a test of its own.
                     if len(queue := world.queue()) > 1:
                         server.intrude(queue[-1])
+                case 3 if "cut" in faults.kinds:
+                    world.clients[victim].cut(sim.between(1.0, 25.0))
+                case 4 if "freeze" in faults.kinds:
+                    world.clients[victim].freeze(sim.between(1.0, 25.0))
                 case _:
                     pass
 
@@ -130,6 +147,7 @@ def chaos(
         world.clients.append(client)
         told: Callable[[], None] | None = None
         if on_lost and number % 2:
+            tellers.add(number)
 
             def told(name: str = client.name) -> None:
                 sim.note(name, "is told that it lost")

@@ -76,8 +76,12 @@ def ahead_of(mine: Contender, others: Iterable[Contender]) -> list[Contender]:
     Whoever cannot be told by number (half the ring apart, or the same number) counts as ahead: it is safe to
     wait for it, and its creation zxid, seen when it is watched, tells whether one has to.
     """
-    ahead = [other for other in others if other.name != mine.name and serial_distance(other.number, mine.number) <= _HALF]
-    return sorted(ahead, key=lambda other: (serial_distance(other.number, mine.number), other.name))
+
+    def behind(other: Contender) -> int:
+        return serial_distance(other.number, mine.number)
+
+    ahead = [other for other in others if other.name != mine.name and behind(other) <= _HALF]
+    return sorted(ahead, key=lambda other: (behind(other), other.name))
 
 
 def is_certain(mine: Contender, other: Contender) -> bool:

@@ -24,12 +24,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator, Sequence
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 # Lines of the timeline that a failure shows.
 TIMELINE_LINES = 120
 
+# Steps at one moment of virtual time after which somebody is said to be busy for ever.
+STEPS_PER_MOMENT = 10_000
 
-class SimulationFailure(AssertionError):
+
+class SimulationFailedError(AssertionError):
     """A simulated run failed. seed: what replays it.   timeline: its last lines, oldest first."""
 
     def __init__(self, reason: str, seed: int, timeline: Sequence[str]) -> None:
@@ -39,11 +43,11 @@ class SimulationFailure(AssertionError):
         super().__init__(f"seed {seed}: {reason}\n" + "\n".join(self.timeline))
 
 
-class StuckError(SimulationFailure):
-    """Somebody waits for ever: nothing is left to do, or virtual time passed the limit."""
+class StuckError(SimulationFailedError):
+    """Somebody waits for ever (nothing is left to do, or virtual time passed the limit), or is busy for ever."""
 
 
-class TaskCancelled(BaseException):  # noqa: N818 - it is no error, as asyncio.CancelledError is none
+class TaskCancelled(BaseException):
     """Raised at the ``await`` of a simulated task that was cancelled."""
 
 
@@ -124,10 +128,12 @@ class SimulatedEvent:
             self._waiting.remove(task)
 
 
-class SimulatedTask(Generic[T]):
+class SimulatedTask(Generic[T_co]):
     """A body on its way. Made by `Simulation.spawn`."""
 
-    def __init__(self, simulation: Simulation, body: Coroutine[object, None, T], name: str, home: Home | None) -> None:
+    def __init__(
+        self, simulation: Simulation, body: Coroutine[object, None, T_co], name: str, home: Home | None
+    ) -> None:
         self.name = name
         self.waits_for = "its first step"
         self.cancelled = False
@@ -135,7 +141,7 @@ class SimulatedTask(Generic[T]):
         self._body = body
         self._home = home
         self._done = SimulatedEvent(simulation)
-        self._result: list[T] = []
+        self._result: list[T_co] = []
         self._error: BaseException | None = None
         self._cancels = 0
         self._started = False
@@ -156,7 +162,7 @@ class SimulatedTask(Generic[T]):
             self._cancels += 1
             self.wake(woken=False)
 
-    async def join(self, timeout: float | None = None) -> T:
+    async def join(self, timeout: float | None = None) -> T_co:
         """Wait for the end and return the result, or raise what the body raised; TimeoutError when time runs out."""
         self._joiners += 1
         try:
@@ -209,7 +215,7 @@ class SimulatedTask(Generic[T]):
             self._done.set()
         except TaskCancelled as error:
             self._fail(error, expected=self.cancelled)
-        except BaseException as error:
+        except Exception as error:  # noqa: BLE001 - whatever a body raises ends it; an interrupt ends the run
             self._fail(error, expected=False)
         else:
             self._parked(park)
@@ -261,7 +267,7 @@ class Simulation:
         self._checks: list[Callable[[], None]] = []
         self._timeline: deque[tuple[float, str, str]] = deque(maxlen=TIMELINE_LINES)
         self._digest = 0
-        self._failure: SimulationFailure | None = None
+        self._failure: SimulationFailedError | None = None
         self._cause: BaseException | None = None
 
     # What the seed decides
@@ -310,7 +316,7 @@ class Simulation:
     def spawn(self, body: Coroutine[object, None, T], name: str, *, home: Home | None = None) -> SimulatedTask[T]:
         """Run a body beside the others. It does not go on while *home* is frozen."""
         task = SimulatedTask(self, body, name, home)
-        self._tasks.append(task)  # type: ignore[arg-type]  # only its name and whether it is done matter here
+        self._tasks.append(task)
         return task
 
     # The run
@@ -329,7 +335,7 @@ class Simulation:
         return self.steps, self._digest
 
     def fail(
-        self, reason: str, cause: BaseException | None = None, kind: type[SimulationFailure] = SimulationFailure
+        self, reason: str, cause: BaseException | None = None, kind: type[SimulationFailedError] = SimulationFailedError
     ) -> None:
         """End the run with a failure; the first one counts."""
         if self._failure is None:
@@ -338,12 +344,12 @@ class Simulation:
             self._cause = cause
 
     @property
-    def failure(self) -> SimulationFailure | None:
+    def failure(self) -> SimulationFailedError | None:
         """The first failure, if any."""
         return self._failure
 
     def run(self) -> None:
-        """Run until nothing is left to do. Raises SimulationFailure; StuckError when somebody waits for ever."""
+        """Run until nothing is left to do. Raises SimulationFailedError; StuckError when somebody waits for ever."""
         try:
             self._run()
         finally:
@@ -351,6 +357,7 @@ class Simulation:
 
     def _run(self) -> None:
         queue = self._queue
+        moment = 0
         while queue and self._failure is None:
             when, _, _, action = heapq.heappop(queue)
             if action.do is None:
@@ -358,13 +365,19 @@ class Simulation:
             if when > self.time_limit:
                 self.fail(f"{self._waiting()} still waiting when time ran out", kind=StuckError)
                 break
-            self._now = when
+            if when > self._now:
+                self._now = when
+                moment = self.steps
             self.steps += 1
+            if self.steps - moment > STEPS_PER_MOMENT:
+                reason = f"{self._waiting()} busy for ever: {STEPS_PER_MOMENT} steps, and no time passed"
+                self.fail(reason, kind=StuckError)
+                break
             try:
                 action.do()
                 for check in self._checks:
                     check()
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - whatever a check or an action raises fails the run
                 self.fail(f"{type(error).__name__}: {error}", error)
         if self._failure is None and any(not task.done for task in self._tasks):
             self.fail(f"{self._waiting()} waiting for ever", kind=StuckError)

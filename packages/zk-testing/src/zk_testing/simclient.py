@@ -295,7 +295,9 @@ class SimulatedClient(Generic[State, WatchEvent]):
 
     # Watches (called by the server and the port)
 
-    def deliver(self, watcher: SimulatedWatcher[State, WatchEvent], event_type: EventType, path: str, zxid: int) -> None:
+    def deliver(
+        self, watcher: SimulatedWatcher[State, WatchEvent], event_type: EventType, path: str, zxid: int
+    ) -> None:
         """Bring a watch's event to the client: now, or after the next reconnect of the same session."""
         event = self.vocabulary.watched(event_type, self.vocabulary.state(CONNECTED), path, zxid)
         self._undelivered.append((watcher, event))
@@ -371,7 +373,9 @@ class SimulatedClient(Generic[State, WatchEvent]):
         epoch = self.epoch  # a cut since then has a reconnect of its own
 
         def answered() -> None:
-            if self.epoch != epoch or self._is_hanging or self.frozen_until > self.simulation.now() or self.session_id is None:
+            if self.epoch != epoch or self._is_hanging or self.frozen_until > self.simulation.now():
+                return
+            if self.session_id is None:
                 return
             if self.server.is_alive(self.session_id):
                 self._contact()

@@ -149,7 +149,9 @@ class SimulatedPort(Generic[State, WatchEvent]):
         """Create a node and return its path and Stat; *unique* has a lost reply resolved."""
 
         def apply(session_id: int) -> tuple[str, Stat]:
-            return self._server.create(session_id, path, value, ephemeral=ephemeral, sequence=sequence, makepath=makepath)
+            return self._server.create(
+                session_id, path, value, ephemeral=ephemeral, sequence=sequence, makepath=makepath
+            )
 
         while True:
             session_id = self._client.session_id

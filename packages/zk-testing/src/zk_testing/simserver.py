@@ -23,8 +23,8 @@ from zk_wire import (
     DeleteRequest,
     DeleteResult,
     EventType,
-    NodeExistsError,
     NoChildrenForEphemeralsError,
+    NodeExistsError,
     NoNodeError,
     NotEmptyError,
     RolledBackError,
@@ -63,7 +63,19 @@ class Armed(Protocol):
 
 
 class _Node:
-    __slots__ = ("children", "counter", "cversion", "ctime", "czxid", "data", "mtime", "mzxid", "owner", "pzxid", "version")
+    __slots__ = (
+        "children",
+        "counter",
+        "ctime",
+        "cversion",
+        "czxid",
+        "data",
+        "mtime",
+        "mzxid",
+        "owner",
+        "pzxid",
+        "version",
+    )
 
     def __init__(self, data: bytes | None, owner: int, zxid: int, time_ms: int) -> None:
         self.data = data
@@ -237,7 +249,7 @@ class SimulatedServer:
             self.delete(session_id, operation.path, operation.version)
             return DeleteResult()
         if isinstance(operation, SetDataRequest):
-            return SetDataResult(self.set(session_id, operation.path, operation.data, operation.version))
+            return SetDataResult(self.set(session_id, operation.path or "", operation.data, operation.version))
         mode = CreateMode(operation.flags)
         if mode.is_container or mode.is_ttl:
             raise UnimplementedError(operation.path)
@@ -303,9 +315,8 @@ class SimulatedServer:
 
     def watches(self) -> list[str]:
         """Return the path of every armed watch, in order."""
-        return sorted(
-            path for watches in (self._data_watches, self._child_watches) for path, armed in watches.items() for _ in armed
-        )
+        both = (self._data_watches, self._child_watches)
+        return sorted(path for watches in both for path, armed in watches.items() for _ in armed)
 
     # Inside
 
@@ -361,5 +372,3 @@ def _copy(node: _Node) -> _Node:
         setattr(copy, name, getattr(node, name))
     copy.children = dict(node.children)
     return copy
-
-
