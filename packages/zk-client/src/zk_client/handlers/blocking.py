@@ -117,26 +117,30 @@ class BlockingHandler:
         """Send a request, wait for its reply, return its result."""
         core = self.core
         data = NO_DATA
-        with self.mutex:
-            core.submit(call, self._now())
-            link = self._link
-            if link is not None and not link.sending and core.output and not link.rest:
-                link.sending = True
-                data = core.take_output()
-            if core.completed or core.actions:
-                self._perform()
-        if data:
-            assert link is not None
-            self._drain(link, data, wait=True)
-        if timeout is None and self._callers_read and link is not None and link.lead.acquire(False):
-            # The common case of `wait`, written out: nobody reads, so this caller does.
-            self._leads += 1
-            try:
-                self._lead(link, call, None)
-            finally:
-                link.lead.release()
-                if self._waiters:
-                    self._promote()
+        try:
+            with self.mutex:
+                core.submit(call, self._now())
+                link = self._link
+                if link is not None and not link.sending and core.output and not link.rest:
+                    link.sending = True
+                    data = core.take_output()
+                if core.completed or core.actions:
+                    self._perform()
+            if data:
+                assert link is not None
+                self._drain(link, data, wait=True)
+            if timeout is None and self._callers_read and link is not None and link.lead.acquire(False):
+                # The common case of `wait`, written out: nobody reads, so this caller does.
+                self._leads += 1
+                try:
+                    self._lead(link, call, None)
+                finally:
+                    link.lead.release()
+                    if self._waiters:
+                        self._promote()
+        except BaseException as error:
+            self._interrupted(call, error)
+            raise
         if not call.done:
             self._wait_or_withdraw(call, timeout)
         return call.result()
@@ -144,16 +148,34 @@ class BlockingHandler:
     def submit(self, call: Call[Any]) -> None:
         """Send a request whose reply nobody waits for yet."""
         core = self.core
+        try:
+            with self.mutex:
+                core.submit(call, self._now())
+                if core.completed or core.actions:
+                    self._perform()
+                link = self._link
+                if link is None or link.sending:
+                    return
+                if core.in_flight > 1 and core.unsent < TOGETHER and len(call.payload) < LARGE:
+                    return
+            self._flush(wait=True)
+        except BaseException as error:
+            self._interrupted(call, error)
+            raise
+
+    def _interrupted(self, call: Call[Any], error: BaseException) -> None:
+        """An exception of the outside world (KeyboardInterrupt) may have hit between any two steps of the above.
+
+        What it may have left half done belongs to the connection: bytes taken and not yet read, a frame that was
+        not sent, a lock that nobody will release. So the connection goes, and the session goes on with another.
+        """
+        if isinstance(error, Exception):
+            return
         with self.mutex:
-            core.submit(call, self._now())
-            if core.completed or core.actions:
-                self._perform()
-            link = self._link
-            if link is None or link.sending:
-                return
-            if core.in_flight > 1 and core.unsent < TOGETHER and len(call.payload) < LARGE:
-                return
-        self._flush(wait=True)
+            self.core.withdraw(call)
+            self.core.closed(self._now(), "a call was interrupted half-way")
+            self._perform()
+        self._poller.wake()
 
     def cancel(self, call: Call[Any]) -> bool:
         """Take a request back that was not sent yet."""
@@ -273,28 +295,36 @@ class BlockingHandler:
             self._flush(wait=True)
         leading = self._callers_read and call.payload is not NO_DATA
         lock: RuntimeLock | None = None
-        queued = False
-        while not call.done:
-            link = self._link if leading else None
-            if link is not None and not link.dead and link.lead.acquire(False):
-                self._leads += 1
-                try:
-                    in_time = self._lead(link, call, deadline)
-                finally:
-                    link.lead.release()
-                    if self._waiters:
-                        self._promote()
+        queued = asleep = False
+        try:
+            while not call.done:
+                link = self._link if leading else None
+                if link is not None and not link.dead and link.lead.acquire(False):
+                    self._leads += 1
+                    try:
+                        in_time = self._lead(link, call, deadline)
+                    finally:
+                        link.lead.release()
+                        if self._waiters:
+                            self._promote()
+                    if not in_time:
+                        break
+                    continue
+                if lock is None or not queued:
+                    lock = self._queue_up(call, lock)
+                    queued = True
+                    continue  # The leader may have left before it could see us.
+                remaining = -1 if deadline is None else max(0.0, deadline - self._now())
+                queued = False
+                asleep = True
+                in_time = lock.acquire(True, remaining)
+                asleep = False
                 if not in_time:
                     break
-                continue
-            if lock is None or not queued:
-                lock = self._queue_up(call, lock)
-                queued = True
-                continue  # The leader may have left before it could see us.
-            remaining = -1 if deadline is None else max(0.0, deadline - self._now())
-            queued = False
-            if not lock.acquire(True, remaining):
-                break
+        except BaseException as error:
+            if not asleep:
+                self._interrupted(call, error)
+            raise
         if not call.done:
             raise CallTimeoutError(
                 call.path,
