@@ -11,10 +11,7 @@ from .blocking_port import BlockingPort
 from .calls import Call
 from .errors import ConfigurationError, StartTimeoutError
 from .faces import run_blocking
-from .handlers.blocking import BlockingHandler
-from .handlers.connecting import ask
 from .handlers.log import logger
-from .handlers.threading import ThreadRuntime
 from .hosts import Host, HostList, parse_hosts
 from .operations import Operations, encode_acls
 from .requests import Requests
@@ -31,6 +28,7 @@ if TYPE_CHECKING:
     from zk_wire import ACL
 
     from .handlers.base import Runtime
+    from .handlers.blocking import BlockingHandler
     from .states import WatchedEvent
 
     P = ParamSpec("P")
@@ -83,6 +81,13 @@ class Client(Requests):
         max_request: int = 1_048_575,
         runtime: Runtime | None = None,
     ) -> None:
+        # The world is imported with the first client: who imports this package may live in another one.
+        from .handlers.blocking import BlockingHandler
+
+        if runtime is None:
+            from .handlers.threading import ThreadRuntime
+
+            runtime = ThreadRuntime()
         self.hosts, self.chroot = parse_hosts(hosts)
         _check_seconds("timeout", timeout, least=0.001)
         _check_seconds("connect_timeout", connect_timeout, least=0.001)
@@ -94,7 +99,7 @@ class Client(Requests):
             encode_acls(default_acl)
         self._default_acl = default_acl
         self.call_timeout = call_timeout
-        self.runtime: Runtime = ThreadRuntime() if runtime is None else runtime
+        self.runtime = runtime
         self._command_retry = (command_retry or RetryPolicy()).check()
         config = SessionConfig(
             timeout=timeout,
@@ -109,7 +114,7 @@ class Client(Requests):
         )
         shuffle = self._shuffle if randomize_hosts else None
         self._core = SessionCore(config, HostList(self.hosts, shuffle), self.runtime.chance, _check_id(client_id))
-        self.handler = BlockingHandler(self._core, self.runtime)
+        self.handler: BlockingHandler = BlockingHandler(self._core, self.runtime)
         self.operations = Operations(self.handler, self.chroot, default_acl, max_request)
         self.port = BlockingPort(self)
         self._interrupt = self.port.event()
@@ -252,6 +257,8 @@ class Client(Requests):
 
         Raises ConnectionLostError while there is no server, OSError when it does not answer in time.
         """
+        from .handlers.connecting import ask
+
         address = self.server_address
         if address is None:
             raise self._core.no_connection()
