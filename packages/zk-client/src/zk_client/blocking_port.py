@@ -98,6 +98,7 @@ class BlockingWatcher:
         self._value = Watcher(port.client.runtime, port.client.forget_watcher, None)
         self._wake = wake
         self._forget = port.client.forget_watcher
+        self.server_paths: set[str] = set()
 
     @property
     def closed(self) -> bool:

@@ -294,11 +294,22 @@ class Client(Requests):
         """As `watch`, calling `listener(event)` on the client's dispatcher for every event."""
         self._add_watch(path, listener, recursive)
 
+    def add_watch_async(
+        self, path: str, listener: Callable[[WatchedEvent], object], *, recursive: bool = False
+    ) -> Call[None]:
+        """As `add_watch`, returning a future at once."""
+        call = self._watch_call(path, listener, recursive)
+        self.handler.submit(call)
+        return call
+
     def remove_watch(self, path: str, listener: Callable[[WatchedEvent], object]) -> None:
         """Forget a listener's watches on a path, of every kind; here at once, then on the server."""
         self.handler.forget_watch(self.operations.target_path(path), listener)
 
     def _add_watch(self, path: str, listener: Any, recursive: bool) -> None:
+        self._run(self._watch_call(path, listener, recursive))
+
+    def _watch_call(self, path: str, listener: Any, recursive: bool) -> Call[None]:
         call = self.operations.add_watch(path, listener, recursive=recursive)
         assert call.watch is not None
         if self._core.watches.conflict(RECURSIVE if recursive else PERSISTENT, call.watch.path):
@@ -306,7 +317,7 @@ class Client(Requests):
                 f"{path!r} already has a persistent watch that is {'not ' if recursive else ''}recursive; "
                 "servers before 3.9 keep one mode per path, so close that watch first"
             )
-        self._run(call)
+        return call
 
     def forget_watcher(self, watcher: Any) -> None:
         """Take a watcher off every path it watches."""

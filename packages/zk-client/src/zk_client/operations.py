@@ -182,6 +182,8 @@ class Operations:
         """getData of the config node, which no chroot hides."""
         payload = get_data_payload(encode_ustring(CONFIG_PATH), watch is not None)
         target = None if watch is None else WatchTarget(DATA, CONFIG_PATH, check_listener(watch))
+        if watch is not None and hasattr(watch, "server_paths"):
+            watch.server_paths.add(CONFIG_PATH)
         return Call(self.owner, payload, decode_get_data, CONFIG_PATH, None, target)
 
     # Writes
@@ -319,7 +321,12 @@ class Operations:
         return CONFIG_PATH if path == CONFIG_PATH else self.full(path)
 
     def _target(self, table: int, path: str, listener: Listener) -> WatchTarget:
-        return WatchTarget(table, self.full(path), check_listener(listener))
+        full = self.full(path)
+        # A watcher remembers where it was used, so that it is found again without a search.
+        paths: set[str] | None = getattr(check_listener(listener), "server_paths", None)
+        if paths is not None:
+            paths.add(full)
+        return WatchTarget(table, full, listener)
 
     def _request(self, request: Request[R], path: str | None, convert: Callable[[R], T]) -> Call[T]:
         def decode(buf: bytes, pos: int, end: int) -> T:

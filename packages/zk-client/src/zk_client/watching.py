@@ -37,6 +37,7 @@ class Watcher:
         self._forget = forget
         self._wake = wake
         self.closed = False
+        self.server_paths: set[str] = set()
 
     def __call__(self, event: object) -> None:
         if self._event is None and isinstance(event, WatchedEvent):
@@ -78,6 +79,7 @@ class PersistentWatch:
         self.path = path
         self.recursive = recursive
         self.closed = False
+        self.server_paths: set[str] = set()
         self._events: deque[WatchedEvent] = deque()
         self._arrived = runtime.event()
         self._mutex = runtime.lock()

@@ -245,7 +245,7 @@ def names_of(path: str, *, sequential: bool) -> frozenset[str]:
     A node of a number given by the client may be taken for one the server numbered, so it counts as both.
     """
     if sequential:
-        return frozenset((path.removesuffix("-") + "#",))
+        return frozenset((path.rstrip("-") + "#",))
     if len(path) - len(path.rstrip("0123456789")) >= 9:
-        return frozenset((path, path[:-10].removesuffix("-") + "#"))
+        return frozenset((path, path[:-10].rstrip("-") + "#"))
     return frozenset((path,))

@@ -145,10 +145,6 @@ class Watches:
         """Whether the server may still watch a path that nobody listens on."""
         return path in self._lingering and not self.watched(path)
 
-    def paths_of(self, listener: Listener) -> list[str]:
-        """Every path a listener watches."""
-        return [path for table in self.tables for path, listeners in table.items() if listener in listeners]
-
     def stale_paths(self) -> list[str]:
         """Paths the server still watches persistently for nobody; each is returned once."""
         stale, self._stale = self._stale, []

@@ -205,7 +205,7 @@ class BlockingHandler:
     def forget_watcher(self, watcher: Any) -> None:
         """Take a watcher off every path it watches."""
         with self.mutex:
-            for path in self.core.watches.paths_of(watcher):
+            for path in watcher.server_paths:
                 self.core.forget_watch(path, watcher)
         self._flush(wait=False)
 
