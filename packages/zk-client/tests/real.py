@@ -6,6 +6,7 @@ Rule: nobody sleeps. A test waits for an event, a state or a change on the serve
 from __future__ import annotations
 
 import os
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -99,7 +100,7 @@ class Background:
         def run() -> None:
             try:
                 function()
-            except BaseException as error:  # noqa: BLE001  (raised again by `join`)
+            except BaseException as error:
                 self._failures.append(error)
 
         thread = threading.Thread(target=run, daemon=True)
@@ -150,3 +151,51 @@ def descriptors() -> int:
 def mntr(answer: str) -> Mapping[str, str]:
     """A `mntr` answer as a mapping."""
     return dict(line.split("\t", 1) for line in answer.splitlines() if "\t" in line)
+
+
+class BlackHole:
+    """An address that answers nothing: its queue of connections is full, so the system drops every further one."""
+
+    def __init__(self) -> None:
+        self._listener = socket.socket()
+        self._listener.bind(("127.0.0.1", 0))
+        self._listener.listen(0)
+        self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
+        self._filling: list[socket.socket] = []
+
+    def __enter__(self) -> BlackHole:
+        for _ in range(16):
+            filler = socket.socket()
+            self._filling.append(filler)
+            filler.settimeout(0.05)
+            try:
+                filler.connect(self._listener.getsockname())
+            except TimeoutError:
+                return self
+        raise AssertionError("the queue of connections takes no end")
+
+    def __exit__(self, *exc: object) -> None:
+        for sock in [*self._filling, self._listener]:
+            sock.close()
+
+
+class Deaf:
+    """An address where connections are made and nobody ever answers."""
+
+    def __init__(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
+
+    def __enter__(self) -> Deaf:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._listener.close()
+
+
+@contextmanager
+def unused_address() -> Iterator[str]:
+    """An address that refuses connections."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))  # bound and not listening, so nobody else gets it either
+        yield f"127.0.0.1:{sock.getsockname()[1]}"
