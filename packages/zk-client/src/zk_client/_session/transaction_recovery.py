@@ -96,7 +96,7 @@ class TransactionRecovery(Recovery):
 
     def _results(self, witness_path: str, witness: Stat) -> Any:
         """Every result, or None when one of them cannot be known any more."""
-        touched = [operation.path for operation in self._operations]
+        touched = [operation.path for operation in self._operations if not isinstance(operation, CheckVersionRequest)]
         if any(isinstance(o, SetDataRequest) and touched.count(o.path) > 1 for o in self._operations):
             return None  # the Stat after that step is not the Stat after the last one
         asked = [
