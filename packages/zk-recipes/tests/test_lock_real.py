@@ -272,11 +272,11 @@ def test_stopping_the_client_ends_a_waiting_acquire(make_client: MakeClient) -> 
 def test_an_exception_from_a_signal_leaves_no_contender(make_client: MakeClient) -> None:
     client, other = make_client(), make_client()
 
-    class Interrupted(Exception):
+    class InterruptError(Exception):
         pass
 
     def interrupt(number: int, frame: FrameType | None) -> None:
-        raise Interrupted
+        raise InterruptError
 
     def alarm() -> None:
         wait_for_queue(other, 2)
@@ -286,7 +286,7 @@ def test_an_exception_from_a_signal_leaves_no_contender(make_client: MakeClient)
     try:
         with Lock(other, PATH):
             thread = Thread(alarm)
-            with pytest.raises(Interrupted):
+            with pytest.raises(InterruptError):
                 Lock(client, PATH).acquire()
             thread.finish()
             wait_for_queue(other, 1)
