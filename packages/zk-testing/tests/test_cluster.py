@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from zk_testing import _ports
 from zk_testing.cluster import Cluster, live_clusters, recently_stopped, start_cluster
 from zk_testing.errors import ClusterError
 from zk_testing.member import ZooKeeperServer
@@ -79,8 +80,9 @@ def ensemble(ensemble_of_module: Cluster) -> Iterator[Cluster]:
 
 
 @pytest.mark.parametrize("version", known_versions())
-def test_every_pinned_release_runs_standalone(version: str) -> None:
-    with start_cluster(version=version) as cluster:
+def test_every_pinned_release_runs_standalone_on_netty(version: str) -> None:
+    netty = {"zookeeper.serverCnxnFactory": "org.apache.zookeeper.server.NettyServerCnxnFactory"}
+    with start_cluster(version=version, java_properties=netty) as cluster:
         server = cluster[0]
         assert server.status().version.startswith(f"{version}-")
         assert (server.role, cluster.version) == ("standalone", version)
@@ -171,6 +173,7 @@ def test_a_paused_server_can_be_stopped(server: ZooKeeperServer) -> None:
     server.pause()
     server.stop()
     assert not alive(pid)
+    assert server.exit_status == 143  # it was not killed
 
 
 def test_a_replaced_server_has_no_data(server: ZooKeeperServer) -> None:
@@ -333,9 +336,7 @@ def test_a_stopped_member_keeps_its_port() -> None:
 
 
 def test_a_port_taken_meanwhile_means_another_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    from zk_testing import cluster as module
-
-    reserve = module.reserve_ports
+    reserve = _ports.reserve_ports
     blockers: list[socket.socket] = []
 
     def blocked(count: int) -> list[int]:
@@ -344,7 +345,7 @@ def test_a_port_taken_meanwhile_means_another_one(monkeypatch: pytest.MonkeyPatc
             blockers.append(socket.create_server(("127.0.0.1", ports[0])))
         return ports
 
-    monkeypatch.setattr(module, "reserve_ports", blocked)
+    monkeypatch.setattr("zk_testing.cluster.reserve_ports", blocked)
     try:
         with start_cluster() as cluster:
             assert cluster[0].port != blockers[0].getsockname()[1]
@@ -389,11 +390,16 @@ def test_a_killed_test_process_takes_its_servers_along(harm: str) -> None:
 
 
 def test_a_forked_child_that_exits_leaves_its_parents_servers_alone() -> None:
-    child = "child or (cluster.stop(), sys.exit())"
-    with in_a_process("child = os.fork()", child, "os.waitpid(child, 0)", "print(cluster[0].role)") as process:
+    lines = (
+        "child = os.fork()",
+        "child or (cluster.stop(), sys.exit())",
+        "os.waitpid(child, 0)",
+        "print(cluster[0].role, cluster.folder.exists())",
+    )
+    with in_a_process(*lines) as process:
         _announced(process)
         output, errors = finish(process)
-        assert (process.returncode, output, errors) == (0, "standalone\n", "")
+        assert (process.returncode, output, errors) == (0, "standalone True\n", "")
 
 
 def finish(process: subprocess.Popen[str]) -> tuple[str, str]:

@@ -79,7 +79,10 @@ def test_the_plugin_alone_imports_nothing_else_of_this_package(tmp_path: Path) -
 # With servers
 
 BROKEN = """
-def test_fails(zk_server):
+def test_first(zk_server): pass
+def test_that_fails(zk_server):
+    assert not zk_server.port
+def test_that_fails_after_a_restart(zk_server):
     zk_server.kill()
     zk_server.start()
     assert not zk_server.port
@@ -89,9 +92,11 @@ def test_next(zk_server): assert zk_server.role == "standalone"
 
 def test_a_failed_test_shows_what_the_server_wrote_meanwhile(tmp_path: Path) -> None:
     run = run_pytest(tmp_path, BROKEN)
-    assert "1 failed, 1 passed" in run.stdout
-    assert "log of <ZooKeeperServer 1 3.9" in run.stdout
-    assert run.stdout.count("binding to port") == 1  # of the second start only
+    assert "2 failed, 2 passed" in run.stdout
+    assert run.stdout.count("log of <ZooKeeperServer 1 3.9") == 2
+    before, _, after = run.stdout.partition("_ test_that_fails_after_a_restart _")
+    assert "(nothing during this test)" in before
+    assert "binding to port" in after
     assert re.search(r"^ZooKeeper 3\.9\.\d from .*, Java .* from ", run.stdout, re.MULTILINE)
 
 

@@ -214,8 +214,8 @@ def test_debian_gets_one_logging_backend_only(tmp_path: Path) -> None:
 
 
 def test_debian_without_a_needed_jar_is_told(tmp_path: Path) -> None:
-    debian(tmp_path / "debian", "3.8.0", without="netty-all.jar")
-    with pytest.raises(NoServerError, match=r"not netty-all\.jar in "):
+    debian(tmp_path / "debian", "3.8.0", without="netty-common.jar")
+    with pytest.raises(NoServerError, match=r"not netty-common\.jar in "):
         find_server("3.8")
 
 

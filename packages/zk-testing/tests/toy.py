@@ -1,6 +1,7 @@
 """A server that speaks ZooKeeper's frames without keeping anything, for proxies to stand in front of.
 
-It answers "done" to deletes, checks and pings, and -110 (the node exists) to everything else.
+It answers "done" to deletes and pings, and -110 (the node exists) to everything else. A reply to exists is held back
+until auth was answered, which thereby overtakes.
 """
 
 from __future__ import annotations
@@ -68,6 +69,7 @@ class ToyServer:
     def _serve(self, connection: socket.socket) -> None:
         protocol = ServerConnection()
         zxid = 0
+        held = b""
         try:
             while data := connection.recv(65536):
                 for event in protocol.receive(data):
@@ -82,6 +84,11 @@ class ToyServer:
                             self.received.append((opcode, xid))
                             done = opcode in (OpCode.DELETE, OpCode.PING, OpCode.CLOSE_SESSION)
                             reply = protocol.reply(-2 if opcode == OpCode.PING else xid, zxid, err=0 if done else -110)
+                            if opcode == OpCode.EXISTS:
+                                held += reply
+                                continue
+                            if opcode == OpCode.AUTH:
+                                reply += held
                         case _:
                             return
                     connection.sendall(reply)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from zk_wire import ADMIN_WORDS
 
-from ._relay import TO_CLIENT, TO_SERVER, Direction, Verdict
+from ._relay import TO_CLIENT, TO_SERVER, Direction, Then, Verdict
 from .fault import Fault
 from .kinds import kind_of
 from .record import Passed, Record
@@ -105,7 +105,7 @@ class Conversation:
         return strikers
 
     def _verdict(self, direction: Direction, header: _Header, frame: bytes, strikers: list[Fault]) -> Verdict:
-        lose = next((fault.lose for fault in strikers if fault.lose is not None), None)
+        lose: Then | None = next((fault.lose for fault in strikers if fault.lose is not None), None)
         entry = Passed(0, self._number, direction, *header, len(frame), lose is not None, 0.0)
 
         def done() -> None:

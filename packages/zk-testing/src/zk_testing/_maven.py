@@ -18,7 +18,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -62,7 +62,7 @@ class Pins:
 @cache
 def pins() -> Pins:
     """The list this version of the package was released with."""
-    table = json.loads(files(__package__).joinpath("pins.json").read_text(encoding="utf-8"))
+    table = json.loads(files("zk_testing").joinpath("pins.json").read_text(encoding="utf-8"))
     releases = {
         version: tuple(PinnedJar(jar["path"], jar["sha256"], jar["size"]) for jar in jars)
         for version, jars in table["releases"].items()
@@ -155,7 +155,7 @@ def _fetch_once(jar: PinnedJar, directory: Path, url: str) -> None:
 
 
 @contextmanager
-def _lock(path: Path) -> Iterator[None]:
+def _lock(path: Path) -> Generator[None]:
     """Hold an exclusive lock on a file; the kernel lets go of it when the process dies."""
     deadline = time.monotonic() + _LOCK_TIMEOUT
     with path.open("ab") as file:

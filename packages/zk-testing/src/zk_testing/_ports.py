@@ -17,7 +17,6 @@ import socket
 import tempfile
 import threading
 from pathlib import Path
-from typing import IO
 
 __all__ = ["release_ports", "reserve_ports"]
 
@@ -26,7 +25,7 @@ _FALLBACK_TOP = 32_000
 
 _mutex = threading.Lock()
 _held: set[int] = set()
-_file: IO[bytes] | None = None
+_file: int | None = None
 _file_owner = 0
 
 
@@ -68,19 +67,19 @@ def release_ports(ports: list[int]) -> None:
                     fcntl.lockf(_file, fcntl.LOCK_UN, 1, port)
 
 
-def _lock_file() -> IO[bytes]:
+def _lock_file() -> int:
     global _file, _file_owner
     if _file is None or _file_owner != os.getpid():
         # Never closed: closing any handle of the file in a process drops all its locks on it (POSIX). A forked child
         # owns none of its parent's ports, and opens its own.
         _held.clear()
         path = Path(tempfile.gettempdir()) / f"zk-testing-ports-{os.getuid()}.lock"
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        _file, _file_owner = os.fdopen(descriptor, "r+b", buffering=0), os.getpid()
+        _file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        _file_owner = os.getpid()
     return _file
 
 
-def _lock(file: IO[bytes], port: int) -> bool:
+def _lock(file: int, port: int) -> bool:
     try:
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
     except OSError:

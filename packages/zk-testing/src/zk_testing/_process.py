@@ -99,6 +99,7 @@ def _tell(line: str, *, watch: str | None = None, forget: str | None = None) -> 
                 [sys.executable, "-I", "-S", _reaper.__file__, str(os.getpid())],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,  # or a pipe that the tests write to would stay open a little longer
                 start_new_session=True,
             )
         if _helper.stdin is not None:

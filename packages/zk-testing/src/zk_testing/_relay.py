@@ -16,7 +16,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from typing import Final, Literal, NamedTuple, Protocol
 
 from ._splitter import FrameSplitter
@@ -60,6 +60,11 @@ class Judge(Protocol):
 
     def opened(self, number: int) -> LinkJudge:
         """A connection came, the number-th one."""
+        ...
+
+    @property
+    def passing(self) -> AbstractContextManager[object]:
+        """Held while bytes are handed on and, after the last one, `Verdict.done` is called."""
         ...
 
     def changed(self, connections: int) -> None:
@@ -115,6 +120,13 @@ class Link:
     def raw(self) -> bool:
         """Whether the client does not speak frames."""
         return self.lanes[TO_SERVER].splitter.raw
+
+
+class _Side(NamedTuple):
+    """What the selector gives back: whose socket is ready, and which one."""
+
+    link: Link
+    socket: socket.socket
 
 
 class Relay:
@@ -273,10 +285,9 @@ class Relay:
                 self._wake_out.recv(4096)
         elif key.fileobj is self._listener:
             self._accept()
-        elif isinstance(key.data, tuple):
-            link, side = key.data
-            if not link.closed:
-                self._on_ready(link, side, mask)
+        elif isinstance(key.data, _Side):
+            if not key.data.link.closed:
+                self._on_ready(key.data.link, key.data.socket, mask)
         elif key.data in self._draining:
             self._drain(key.data)
 
@@ -357,7 +368,10 @@ class Relay:
                     self._end(link, lane, item)
                     continue
                 try:
-                    sent = lane.target.send(item.data)
+                    with self._judge.passing:
+                        sent = lane.target.send(item.data)
+                        if sent == len(item.data) and item.done is not None:
+                            item.done()
                 except BlockingIOError:
                     break
                 except OSError:
@@ -367,8 +381,6 @@ class Relay:
                 item.data = item.data[sent:]
                 if not item.data:
                     lane.queue.popleft()
-                    if item.done is not None:
-                        item.done()
 
     def _end(self, link: Link, lane: _Lane, item: _Item) -> None:
         if item.end == "cut":
@@ -441,11 +453,11 @@ class Relay:
         known = self._selector.get_map().get(side)
         if known is None:
             if mask:
-                self._selector.register(side, mask, (link, side))
+                self._selector.register(side, mask, _Side(link, side))
         elif not mask:
             self._selector.unregister(side)
         elif known.events != mask:
-            self._selector.modify(side, mask, (link, side))
+            self._selector.modify(side, mask, _Side(link, side))
 
     def _forget(self, side: socket.socket) -> None:
         with suppress(KeyError, ValueError):

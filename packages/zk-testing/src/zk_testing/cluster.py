@@ -242,7 +242,7 @@ class Cluster:
         deadline = time.monotonic() + timeout
         expected = [member for member in self._members if member.running and not member.paused]
         while True:
-            roles = [member.role for member in expected]
+            roles = [member.ready_role for member in expected]
             if None not in roles and sum(role in ("leader", "standalone") for role in roles) == 1:
                 return
             if ended := [member for member in expected if not member.running]:

@@ -30,6 +30,7 @@ class Fault:
         nth: int | None,
         direction: Direction,
         *,
+        condition: threading.Condition,
         lose: Then | None = None,
         delay: float = 0.0,
     ) -> None:
@@ -49,7 +50,7 @@ class Fault:
         self._seen = 0
         self._cancelled = False
         self._struck: list[Passed] = []
-        self._condition = threading.Condition()
+        self._condition = condition  # the record's
 
     def __repr__(self) -> str:
         state = "cancelled" if self._cancelled else f"{self._seen} counted, {len(self.struck)} struck"

@@ -32,6 +32,7 @@ the moment they are set, over all connections; `nth=1` is the next one.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from types import TracebackType
 from typing import Literal, Protocol
@@ -139,11 +140,11 @@ class FaultProxy:
         then: "cut" ends the connection, "freeze" leaves it open and passes nothing more, either way.
         For kind "notification" the nth watch event is swallowed.
         """
-        return self._add(Fault(kind, nth, TO_CLIENT, lose=then))
+        return self._set(kind, nth, TO_CLIENT, lose=then)
 
     def lose_request(self, kind: str | OpCode, nth: int = 1, *, then: Then = "cut") -> Fault:
         """Swallow the nth request of a kind before it reaches the server; `then` as for `lose_reply`."""
-        return self._add(Fault(kind, nth, TO_SERVER, lose=then))
+        return self._set(kind, nth, TO_SERVER, lose=then)
 
     def delay(
         self, seconds: float, kind: str | OpCode = "any", nth: int | None = None, *, direction: Direction = TO_CLIENT
@@ -153,7 +154,7 @@ class FaultProxy:
         nth: only the nth one; None holds each of them.   direction: "to_client" holds replies (and notifications),
         "to_server" requests.   Set for "any" it is a line with that latency one way.
         """
-        return self._add(Fault(kind, nth, direction, delay=seconds))
+        return self._set(kind, nth, direction, delay=seconds)
 
     def freeze(self, direction: Literal["both", "to_server", "to_client"] = "both") -> None:
         """Stop passing bytes, on present and future connections, until `heal`; they stay open and nothing is lost."""
@@ -269,13 +270,21 @@ class FaultProxy:
         """A connection came: who judges its frames."""
         return Conversation(number, self._faults, self._record)
 
+    @property
+    def passing(self) -> threading.Condition:
+        """Held while a frame's last byte is handed on and entered in the record."""
+        return self._record.condition
+
     def changed(self, connections: int) -> None:
         """A connection came or went; so many are open now."""
         self._record.set_connections(connections)
 
     # Details
 
-    def _add(self, fault: Fault) -> Fault:
+    def _set(
+        self, kind: str | OpCode, nth: int | None, direction: Direction, *, lose: Then | None = None, delay: float = 0.0
+    ) -> Fault:
+        fault = Fault(kind, nth, direction, condition=self._record.condition, lose=lose, delay=delay)
         # On the relay's thread, so that "from now on" is a point in the order of the frames.
         self._running().call(lambda: self._faults.append(fault))
         return fault

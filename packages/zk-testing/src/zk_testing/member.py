@@ -99,6 +99,7 @@ class ZooKeeperServer:
         self._paused = False
         self._mutex = threading.RLock()
         self._final_log = ""
+        self._exit_status: int | None = None
         (folder / "tmp").mkdir(parents=True)
         self._write_config()
         self._write_data_folder()
@@ -156,6 +157,11 @@ class ZooKeeperServer:
         return process.pid if process is not None and process.poll() is None else None
 
     @property
+    def exit_status(self) -> int | None:
+        """How the process ended last: 143 after SIGTERM (Java's own way to say so), -9 after SIGKILL; None before."""
+        return self._exit_status
+
+    @property
     def running(self) -> bool:
         """Whether the process exists (a paused one does)."""
         return self.pid is not None
@@ -195,6 +201,17 @@ class ZooKeeperServer:
             return self.status(timeout=1.0).mode
         except (OSError, ProtocolError, ServerNotServingError):
             return None
+
+    @property
+    def ready_role(self) -> str | None:
+        """The role, once everything it was told to listen on is open: the secure port opens a little later."""
+        role = self.role
+        if role is not None and (secure_port := self._plan.config.get("secureClientPort")):
+            try:
+                socket.create_connection((HOST, int(secure_port)), 1.0).close()
+            except OSError:
+                return None
+        return role
 
     def log(self, lines: int | None = None, *, since: int = 0) -> str:
         """What the server wrote to its log, all of it or the last lines; `since` skips that many bytes."""
@@ -241,8 +258,7 @@ class ZooKeeperServer:
             self._signal(signal.SIGCONT)  # a stopped process acts on SIGTERM only once it runs again
             if not wait_for_exit(process, _STOP_TIMEOUT):
                 self.kill()
-            self._process = None
-            self._paused = False
+            self._ended(process)
 
     def kill(self) -> None:
         """End the process at once, as `kill -9` does: no clean-up, sockets closed by the system."""
@@ -255,8 +271,7 @@ class ZooKeeperServer:
                 raise ClusterError(
                     f"server {self.number} (pid {process.pid}) was killed, but exists after {_KILL_TIMEOUT:.0f} s"
                 )
-            self._process = None
-            self._paused = False
+            self._ended(process)
 
     def pause(self) -> None:
         """Stop the process from running (SIGSTOP) until `resume`: connections stay open and nothing answers.
@@ -300,7 +315,7 @@ class ZooKeeperServer:
     def wait_until_serving(self, *, timeout: float = 30.0) -> str:
         """Wait until it answers requests, and return its role. Raises ClusterError after `timeout` seconds."""
         deadline = time.monotonic() + timeout
-        while (role := self.role) is None:
+        while (role := self.ready_role) is None:
             if not self.running:
                 raise ClusterError(
                     f"server {self.number} at {self.address} ended{self._status_text()}, "
@@ -335,6 +350,11 @@ class ZooKeeperServer:
     def _status_text(self) -> str:
         process = self._process
         return f" (exit status {process.returncode})" if process is not None and process.returncode is not None else ""
+
+    def _ended(self, process: subprocess.Popen[bytes]) -> None:
+        self._exit_status = process.returncode
+        self._process = None
+        self._paused = False
 
     def _signal(self, number: int) -> None:
         process = self._process

@@ -113,7 +113,7 @@ def zk_chroot(zk_server: ZooKeeperServer, request: pytest.FixtureRequest) -> Ite
 
 
 @contextmanager
-def _running(config: pytest.Config, size: int) -> Iterator[Cluster]:
+def _running(config: pytest.Config, size: int) -> Generator[Cluster]:
     from .cluster import start_cluster
     from .errors import NoServerError
 
@@ -197,7 +197,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     """Add what the servers wrote during a failed test to its report."""
     report = yield
     if report.failed:
-        marks = item.stash.get(_log_marks, {})
+        marks = item.stash[_log_marks] if _log_marks in item.stash else dict[str, int]()
         for cluster in _live_clusters():
             for server in cluster.members:
                 text = server.log(_LOG_LINES, since=marks.get(server.address, 0))
@@ -215,7 +215,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     """A worker of pytest-xdist tells the controller what it used."""
     output = getattr(session.config, "workeroutput", None)
     if output is not None:
-        output["zk_testing"] = list(session.config.stash[_used])
+        used: dict[str, None] = session.config.stash[_used]
+        output["zk_testing"] = list(used)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -230,6 +231,6 @@ def pytest_testnodedown(node: object) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Say which ZooKeeper was used, and where it came from."""
-    used = config.stash[_used]
+    used: dict[str, None] = config.stash[_used]
     for line in used:
         terminalreporter.write_line(line)

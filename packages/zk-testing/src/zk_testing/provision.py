@@ -36,8 +36,23 @@ __all__ = ["Distribution", "find_server", "known_versions"]
 
 DEBIAN_JARS = Path("/usr/share/java")
 
-# What Debian's server needs beside zookeeper.jar. One logging backend only: the first of the two that is there.
-_DEBIAN_NEEDS = ("zookeeper-jute.jar", "slf4j-api.jar", "netty-all.jar", "metrics-core.jar", "snappy-java.jar")
+# What Debian's server needs beside zookeeper.jar (netty-all.jar is an empty shell there). One logging backend only: the
+# first of the two that is there.
+_DEBIAN_NEEDS = (
+    "zookeeper-jute.jar",
+    "slf4j-api.jar",
+    "metrics-core.jar",
+    "snappy-java.jar",
+    "commons-io.jar",
+    "netty-handler.jar",
+    "netty-common.jar",
+    "netty-buffer.jar",
+    "netty-codec.jar",
+    "netty-resolver.jar",
+    "netty-transport.jar",
+    "netty-transport-native-epoll.jar",
+    "netty-transport-native-unix-common.jar",
+)
 _DEBIAN_LOGGING = ("slf4j-simple.jar", "slf4j-nop.jar")
 
 _VERSION = re.compile(r"\d+\.\d+(\.\d+)?")

@@ -24,6 +24,7 @@ from zk_wire import (
     CloseSessionRequest,
     Connected,
     ConnectRequest,
+    Event,
     Exchange,
     Notification,
     PingAnswered,
@@ -207,7 +208,7 @@ class RawClient:
             if self._connection.pending_error is not None:
                 raise self._connection.pending_error
 
-    def _take(self, event: object) -> None:
+    def _take(self, event: Event) -> None:
         if isinstance(event, Exchange):
             self._answered.add(id(event))
         elif isinstance(event, Notification):

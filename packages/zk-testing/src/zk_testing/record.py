@@ -50,7 +50,9 @@ class Record:
     """The frames of a proxy's life, in the order in which they passed; the last 100,000 of them."""
 
     def __init__(self) -> None:
-        self._condition = threading.Condition()
+        # Held by the relay while it hands on the last byte and enters the frame: whoever has received something finds
+        # it here.
+        self.condition = threading.Condition()
         self._frames: deque[Passed] = deque(maxlen=_LIMIT)
         self._count = 0
         self._open = 0
@@ -58,35 +60,35 @@ class Record:
     @property
     def frames(self) -> tuple[Passed, ...]:
         """All of them."""
-        with self._condition:
+        with self.condition:
             return tuple(self._frames)
 
     @property
     def count(self) -> int:
         """How many frames were ever entered, which is the number of the last one."""
-        with self._condition:
+        with self.condition:
             return self._count
 
     @property
     def connections(self) -> int:
         """How many connections are open."""
-        with self._condition:
+        with self.condition:
             return self._open
 
     def enter(self, passed: Passed) -> Passed:
         """Enter a frame; it gets its number and time here."""
-        with self._condition:
+        with self.condition:
             self._count += 1
             passed = passed._replace(number=self._count, time=time.monotonic())
             self._frames.append(passed)
-            self._condition.notify_all()
+            self.condition.notify_all()
         return passed
 
     def set_connections(self, count: int) -> None:
         """Tell how many connections are open now."""
-        with self._condition:
+        with self.condition:
             self._open = count
-            self._condition.notify_all()
+            self.condition.notify_all()
 
     def wait_for(
         self,
@@ -101,7 +103,7 @@ class Record:
         wanted, name = _predicate(what, direction)
         deadline = time.monotonic() + timeout
         found: list[Passed] = []
-        with self._condition:
+        with self.condition:
             while True:
                 fresh = min(len(self._frames), self._count - since)
                 found += filter(wanted, islice(self._frames, len(self._frames) - fresh, None))
@@ -114,12 +116,12 @@ class Record:
                     raise NotSeenError(
                         f"waited {timeout} s for {count} x {name}, saw {len(found)}; the last frames: {seen or 'none'}"
                     )
-                self._condition.wait(remaining)
+                self.condition.wait(remaining)
 
     def wait_for_connections(self, count: int, timeout: float) -> None:
         """See `FaultProxy.wait_for_connections`."""
-        with self._condition:
-            if not self._condition.wait_for(lambda: self._open == count, timeout):
+        with self.condition:
+            if not self.condition.wait_for(lambda: self._open == count, timeout):
                 raise NotSeenError(f"waited {timeout} s for {count} open connections, there are {self._open}")
 
 
