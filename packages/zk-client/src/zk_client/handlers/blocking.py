@@ -24,9 +24,10 @@ from functools import partial
 from zk_wire import Outcome
 
 from .._session.actions import ChangeState, Connect, Deliver, Disconnect, Log, Probe
-from .._session.machine import CONNECTING, IDLE
+from .._session.machine import IDLE
 from ..errors import CallTimeoutError
 from ..states import SessionState
+from .background import Background
 from .connecting import Attempt, search_read_write
 from .dispatcher import Dispatcher
 from .link import RECEIVE, Link
@@ -39,10 +40,8 @@ if TYPE_CHECKING:
 
     from .._session.core import SessionCore
     from ..calls import Call
-    from .base import Runtime, RuntimeLock, Worker
+    from .base import Runtime, RuntimeLock
 
-# How long the background thread leaves the reading to callers before it looks again whether they still do.
-GRACE = 0.005
 # Requests nobody waits for yet are sent together up to this number.
 TOGETHER = 512
 LARGE = 4096
@@ -61,18 +60,17 @@ class BlockingHandler:
         self.listeners: list[Callable[[SessionState], object]] = []
         self.settled = runtime.event()  # set when a start has succeeded or failed
         self._now = runtime.now
-        self._poller = runtime.poller()
-        self._worker: Worker | None = None
-        self._link: Link | None = None
-        self._attempt: Attempt | None = None
-        self._dead: list[Link] = []
-        self._waiters: deque[tuple[Call[Any], RuntimeLock]] = deque()
-        self._leads = 0
+        self.poller = runtime.poller()
+        self._background = Background(self)
+        self.link: Link | None = None
+        self.attempt: Attempt | None = None
+        self.dead_links: list[Link] = []
+        self.waiters: deque[tuple[Call[Any], RuntimeLock]] = deque()
+        self.leads = 0
         self._undelivered = 0  # changes of state that the dispatcher has yet to tell
-        self._missing = 0
+        self.missing = 0
         self._callers_read = runtime.callers_read
-        self._probe: Probe | None = None
-        self._life: object = None  # changes with every start, so that a worker that comes late knows that it is over
+        self.lines: deque[Log] = deque()  # written by the background worker, never under the mutex
         self._ended = runtime.event()  # nothing is left of a session
         self._ended.set()
 
@@ -80,34 +78,30 @@ class BlockingHandler:
 
     def start(self) -> None:
         """Start the background worker and begin to connect."""
-        old = self._worker
-        if self.core.phase == IDLE and old is not None and not self.runtime.is_current(old):
-            old.join(5.0)
+        if self.core.phase == IDLE:
+            self._background.join(5.0)
         with self.mutex:
             if self.core.phase != IDLE:
                 return
             self.settled.clear()
             self._ended.clear()
             self.core.start(self._now())
-            self._perform()
-            life = self._life = object()
-            self._worker = self.runtime.spawn("zk-client", lambda: self._run(life))
+            self.perform()
+            self._background.start()
 
     def stop(self, timeout: float, *, close_session: bool = True) -> None:
         """End the session, waiting at most `timeout` seconds for the server to confirm it."""
         with self.mutex:
             self.core.stop(self._now(), close_session=close_session)
-            self._perform()
-        self._flush(wait=False)
-        self._poller.wake()
+            self.perform()
+        self.flush(wait=False)
+        self.poller.wake()
         if not self._ended.wait(timeout):
             with self.mutex:
                 self.core.abort()
-                self._perform()
-        self._poller.wake()
-        worker = self._worker
-        if worker is not None:
-            worker.join(5.0)
+                self.perform()
+        self.poller.wake()
+        self._background.join(5.0)
         if not self.dispatcher.is_current():
             self.dispatcher.finish(5.0)
 
@@ -120,24 +114,24 @@ class BlockingHandler:
         try:
             with self.mutex:
                 core.submit(call, self._now())
-                link = self._link
+                link = self.link
                 if link is not None and not link.sending and core.output and not link.rest:
                     link.sending = True
                     data = core.take_output()
                 if core.completed or core.actions:
-                    self._perform()
+                    self.perform()
             if data:
                 assert link is not None
                 self._drain(link, data, wait=True)
             if timeout is None and self._callers_read and link is not None and link.lead.acquire(False):
                 # The common case of `wait`, written out: nobody reads, so this caller does.
-                self._leads += 1
+                self.leads += 1
                 try:
                     self._lead(link, call, None)
                 finally:
                     link.lead.release()
-                    if self._waiters:
-                        self._promote()
+                    if self.waiters:
+                        self.promote()
         except BaseException as error:
             self._interrupted(call, error)
             raise
@@ -152,13 +146,13 @@ class BlockingHandler:
             with self.mutex:
                 core.submit(call, self._now())
                 if core.completed or core.actions:
-                    self._perform()
-                link = self._link
+                    self.perform()
+                link = self.link
                 if link is None or link.sending:
                     return
                 if core.in_flight > 1 and core.unsent < TOGETHER and len(call.payload) < LARGE:
                     return
-            self._flush(wait=True)
+            self.flush(wait=True)
         except BaseException as error:
             self._interrupted(call, error)
             raise
@@ -174,8 +168,8 @@ class BlockingHandler:
         with self.mutex:
             self.core.withdraw(call)
             self.core.closed(self._now(), "a call was interrupted half-way")
-            self._perform()
-        self._poller.wake()
+            self.perform()
+        self.poller.wake()
 
     def cancel(self, call: Call[Any]) -> bool:
         """Take a request back that was not sent yet."""
@@ -183,7 +177,7 @@ class BlockingHandler:
             if not self.core.withdraw(call):
                 return False
             self.core.cancelled(call)
-            self._perform()
+            self.perform()
             return True
 
     def call_when_done(self, call: Call[Any], function: Callable[[Call[Any]], object]) -> None:
@@ -200,26 +194,26 @@ class BlockingHandler:
         """Take a listener off a path."""
         with self.mutex:
             self.core.forget_watch(path, listener)
-        self._flush(wait=False)
+        self.flush(wait=False)
 
     def forget_watcher(self, watcher: Any) -> None:
         """Take a watcher off every path it watches."""
         with self.mutex:
             for path in watcher.server_paths:
                 self.core.forget_watch(path, watcher)
-        self._flush(wait=False)
+        self.flush(wait=False)
 
     def reconnect(self, reason: str) -> None:
         """Drop the connection and find a server again."""
         with self.mutex:
             self.core.reconnect(self._now(), reason)
-            self._perform()
-        self._poller.wake()
+            self.perform()
+        self.poller.wake()
 
     @property
     def peer(self) -> tuple[str, int] | None:
         """The connected server's address."""
-        link = self._link
+        link = self.link
         return link.peer if link is not None else None
 
     def complete(self, call: Call[Any]) -> None:
@@ -229,9 +223,9 @@ class BlockingHandler:
 
     # Sending
 
-    def _flush(self, *, wait: bool) -> None:
+    def flush(self, *, wait: bool) -> None:
         with self.mutex:
-            link = self._link
+            link = self.link
             if link is None or link.sending or not (self.core.output or link.rest):
                 return
             link.sending = True
@@ -250,7 +244,7 @@ class BlockingHandler:
                     with self.mutex:
                         link.rest = rest
                         link.sending = False
-                    self._poller.wake()
+                    self.poller.wake()
                     return
                 # Whoever adds output does so before looking at `sending`, and this lowers `sending` before looking
                 # at the output: one of the two sees the other, so nothing is left unsent, and no lock is needed.
@@ -258,14 +252,14 @@ class BlockingHandler:
                 if not self.core.output:
                     return
                 with self.mutex:
-                    if self._link is not link or link.sending or not self.core.output:
+                    if self.link is not link or link.sending or not self.core.output:
                         return
                     link.sending = True
                     data = self.core.take_output()
         except BaseException as error:
             # Part of a frame may be out, so the connection is of no use whatever the reason was.
             link.sending = False
-            self._lost(link, f"cannot send: {error}")
+            self.lost(link, f"cannot send: {error}")
             if not isinstance(error, OSError):
                 raise
 
@@ -280,7 +274,7 @@ class BlockingHandler:
                 withdrawn = not call.done and self.core.withdraw(call)
                 if withdrawn:
                     self.core.cancelled(call)
-                    self._perform()
+                    self.perform()
             if isinstance(error, CallTimeoutError):
                 if withdrawn:
                     error.outcome = Outcome.NOT_APPLIED
@@ -292,21 +286,21 @@ class BlockingHandler:
         """Return when the call is done; raise CallTimeoutError when `timeout` seconds pass first."""
         deadline = None if timeout is None else self._now() + timeout
         if self.core.output:
-            self._flush(wait=True)
+            self.flush(wait=True)
         leading = self._callers_read and call.payload is not NO_DATA
         lock: RuntimeLock | None = None
         queued = asleep = False
         try:
             while not call.done:
-                link = self._link if leading else None
+                link = self.link if leading else None
                 if link is not None and not link.dead and link.lead.acquire(False):
-                    self._leads += 1
+                    self.leads += 1
                     try:
                         in_time = self._lead(link, call, deadline)
                     finally:
                         link.lead.release()
-                        if self._waiters:
-                            self._promote()
+                        if self.waiters:
+                            self.promote()
                     if not in_time:
                         break
                     continue
@@ -347,12 +341,12 @@ class BlockingHandler:
                     if call.callbacks is None:
                         call.callbacks = []
                     call.callbacks.append(_Release(lock))
-        self._waiters.append((call, lock))
+        self.waiters.append((call, lock))
         return lock
 
-    def _promote(self) -> None:
+    def promote(self) -> None:
         """Wake one that waits, to lead."""
-        waiters = self._waiters
+        waiters = self.waiters
         while waiters:
             try:
                 call, lock = waiters.popleft()
@@ -369,19 +363,19 @@ class BlockingHandler:
             while not call.done and not link.dead:
                 if deadline is not None and not link.readable(deadline - self._now()):
                     return False
-                data = recv(RECEIVE) if not self._missing else self._receive_large(link)
+                data = recv(RECEIVE) if not self.missing else self.receive_large(link)
                 if not data:
-                    self._lost(link, "closed by the server")
+                    self.lost(link, "closed by the server")
                     return True
-                self._received(link, data)
+                self.received(link, data)
         except OSError as error:
-            self._lost(link, f"cannot receive: {error}")
+            self.lost(link, f"cannot receive: {error}")
         return True
 
-    def _receive_large(self, link: Link) -> int:
+    def receive_large(self, link: Link) -> int:
         """Receive a part of a large frame into the memory where it belongs."""
         with self.mutex:
-            if self._link is not link:
+            if self.link is not link:
                 return 0
             room = self.core.room()
         try:
@@ -389,34 +383,34 @@ class BlockingHandler:
         finally:
             room.release()
 
-    def _received(self, link: Link, data: bytes | int) -> None:
+    def received(self, link: Link, data: bytes | int) -> None:
         """Tell the core: bytes, or how many were written into its memory."""
         core = self.core
         with self.mutex:
-            if self._link is not link:
+            if self.link is not link:
                 return
             if isinstance(data, bytes):
                 core.received(data, self._now())
             else:
                 core.filled(data, self._now())
-            self._missing = core.missing
-            self._perform()
+            self.missing = core.missing
+            self.perform()
             if not core.output or link.sending:
                 return
-        self._flush(wait=False)
+        self.flush(wait=False)
 
-    def _lost(self, link: Link, reason: str) -> None:
+    def lost(self, link: Link, reason: str) -> None:
         with self.mutex:
-            if self._link is link:
+            if self.link is link:
                 self.core.closed(self._now(), reason)
-                self._perform()
+                self.perform()
             elif not link.dead:
                 link.shutdown()
-        self._poller.wake()
+        self.poller.wake()
 
     # Performing what the core asks (all under the mutex)
 
-    def _perform(self) -> None:
+    def perform(self) -> None:
         core = self.core
         completed = core.completed
         if core.actions:
@@ -452,19 +446,19 @@ class BlockingHandler:
             elif isinstance(action, ChangeState):
                 self._change(action.state)
             elif isinstance(action, Connect):
-                self._attempt = Attempt(action)
-                self._poller.wake()
+                self.attempt = Attempt(action)
+                self.poller.wake()
             elif isinstance(action, Disconnect):
-                self._attempt = None
-                link, self._link = self._link, None
+                self.attempt = None
+                link, self.link = self.link, None
                 if link is not None:
                     link.shutdown()
-                    self._dead.append(link)
-                self._poller.wake()
+                    self.dead_links.append(link)
+                self.poller.wake()
             elif isinstance(action, Probe):
                 self.runtime.spawn("zk-client search", partial(self._search, action))
             elif isinstance(action, Log):
-                logger().log(action.level, action.message)
+                self.lines.append(action)
         for call in calls[settled:]:
             self._settle(call)
         if core.phase == IDLE:
@@ -507,113 +501,8 @@ class BlockingHandler:
         found = search_read_write(self.runtime, probe)
         with self.mutex:
             self.core.probed(self._now(), found)
-            self._perform()
-        self._poller.wake()
-
-    # The background worker
-
-    def _run(self, life: object) -> None:
-        try:
-            while self._turn(life):
-                pass
-        except BaseException as error:
-            logger().exception("the ZooKeeper client's background worker failed")
-            with self.mutex:
-                self.core.fail(f"internal error: {error!r}")
-                self._perform()
-            raise
-        finally:
-            if self._life is life:
-                self._bury(last=True)
-                self._poller.close()
-
-    _seen = 0
-
-    def _turn(self, life: object) -> bool:
-        """Once round: let time pass, then read, connect or wait, whichever is due; False at the end."""
-        core = self.core
-        with self.mutex:
-            if self._life is not life:
-                return False
-            now = self._now()
-            core.tick(now)
-            self._perform()
-            if core.phase == IDLE:
-                return False
-            deadline = core.deadline()
-            link, attempt = self._link, self._attempt
-        if self._dead:
-            self._bury()
-        timeout = None if deadline is None else deadline - now
-        if attempt is not None and core.phase == CONNECTING:
-            self._advance(attempt, timeout)
-        elif link is None:
-            self._poller.wait(None, False, timeout)
-        else:
-            self._attend(link, timeout)
-        return True
-
-    def _attend(self, link: Link, timeout: float | None) -> None:
-        """Read, unless callers do; send what is left over."""
-        if has_output(self.core, link):
-            self._flush(wait=False)
-        if self._leads != self._seen:
-            self._seen = self._leads
-            self._poller.wait(None, False, GRACE if timeout is None else min(GRACE, timeout))
-            return
-        readable, writable = self._poller.wait(link.socket, bool(link.rest), timeout)
-        if writable and link.rest:
-            self._flush(wait=False)
-        if not readable or link.dead:
-            return
-        if not link.lead.acquire(False):
-            self._seen = self._leads - 1
-            return
-        try:
-            data = link.recv(RECEIVE) if not self._missing else self._receive_large(link)
-            if data:
-                self._received(link, data)
-            else:
-                self._lost(link, "closed by the server")
-        except OSError as error:
-            self._lost(link, f"cannot receive: {error}")
-        finally:
-            link.lead.release()
-            if self._waiters:
-                self._promote()
-
-    def _advance(self, attempt: Attempt, timeout: float | None) -> None:
-        """One step of a connection attempt."""
-        sock = attempt.advance(self.runtime, self._poller, timeout)
-        with self.mutex:
-            now = self._now()
-            if self._attempt is not attempt:
-                attempt.abandon()
-                return
-            if sock is not None:
-                self._attempt = None
-                self._link = Link(sock, self.runtime)
-                self._missing = 0
-                self.core.connected(now)
-                self._perform()
-            elif attempt.failed is not None:
-                self._attempt = None
-                self.core.connect_failed(now, attempt.failed)
-                self._perform()
-        self._flush(wait=False)
-
-    def _bury(self, *, last: bool = False) -> None:
-        """Close the descriptors of ended connections that nobody uses any more."""
-        for _ in range(200 if last else 1):
-            with self.mutex:
-                dead, self._dead = self._dead, []
-            left = [link for link in dead if not link.close()]
-            with self.mutex:
-                self._dead.extend(left)
-            if not left:
-                return
-            if last:
-                self._poller.wait(None, False, GRACE)
+            self.perform()
+        self.poller.wake()
 
 
 class _Release:
@@ -634,8 +523,3 @@ def release(lock: Any) -> None:
         lock.release()
     except RuntimeError:
         pass
-
-
-def has_output(core: SessionCore, link: Link) -> bool:
-    """Whether anything waits to be sent and nobody is sending."""
-    return bool(core.output or link.rest) and not link.sending

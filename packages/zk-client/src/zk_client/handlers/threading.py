@@ -36,7 +36,7 @@ class ThreadWorker:
 
 
 class ThreadPoller:
-    """`poll` on one socket and on a descriptor that `wake` makes readable; it has descriptors from `wait` to `close`."""
+    """`poll` on one socket and on a descriptor that `wake` makes readable, kept from the first `wait` to `close`."""
 
     def __init__(self) -> None:
         self._mutex = threading.Lock()
