@@ -97,7 +97,7 @@ class ThreadPoller:
             pass
 
     def _drain(self) -> None:
-        # Under the mutex: a `wake` between the two would be drained and yet count as pending, and so would all after it.
+        # Under the mutex: a `wake` between the two would be drained and yet count as pending, as would all later ones.
         with self._mutex:
             try:
                 os.read(self._read, 64)
