@@ -476,6 +476,14 @@ def test_a_bad_length_is_judged_before_the_frame_is_there(length: int) -> None:
     assert f"a frame of {length} bytes" in str(failure(pair.client))
 
 
+@pytest.mark.parametrize("length", [-1, 0, 1, 15])
+def test_a_frame_too_short_for_a_header_is_an_error_whatever_follows(pair: Pair, length: int) -> None:
+    exchange = pair.send(GET)
+    reply = pair.server.reply(exchange.xid, 1, GOT)
+    assert pair.client.receive(struct.pack(">i", length) + reply[4:] + reply) == []
+    assert f"a frame of {length} bytes, but 16 is the least" in str(failure(pair.client))
+
+
 def test_a_whole_frame_beyond_the_limit_is_an_error_too() -> None:
     pair = Pair(client=ClientConnection(max_frame=1000))
     pair.connect()

@@ -220,6 +220,7 @@ def children(names: list[bytes]) -> bytes:
         ["a", "\0"] * 10,
         ["\0\0\0\1" for _ in range(20)],
         ["a\0\0\0\4" for _ in range(20)],
+        ["a\0\0\0\5" for _ in range(20)],
         ["a\0", "\0b", "\0\0\0c"] * 5,
         ["\0\0\0", "\1"] * 10,
         [f"ö{number}" for number in range(20)],
@@ -238,6 +239,15 @@ def test_one_wrong_length_among_equal_names_is_an_error(where: int) -> None:
     raw = bytearray(children([name.encode() for name in NAMES]))
     position = 4 + where // 20 * 20 + where % 20 % 4  # one of the four bytes of some length
     raw[position] ^= 1
+    with pytest.raises(RemoteProtocolError):
+        decode_children(bytes(raw), 0, len(raw))
+
+
+@pytest.mark.parametrize("column", [0, 1, 2])
+def test_a_zero_byte_in_a_name_does_not_stand_for_one_in_a_length(column: int) -> None:
+    raw = bytearray(children([name.encode() for name in NAMES]))
+    raw[4 + 20 * 5 + column] = 1
+    raw[4 + 20 * 7 + 9] = 0
     with pytest.raises(RemoteProtocolError):
         decode_children(bytes(raw), 0, len(raw))
 

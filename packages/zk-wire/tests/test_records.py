@@ -39,6 +39,7 @@ from zk_wire import (
     SyncRequest,
     WhoAmIResponse,
 )
+from zk_wire.primitives import Int
 
 WITHOUT_LENGTH = ("CreateResult",)  # the header of a result tells its two forms apart: see test_multi.py
 
@@ -159,6 +160,14 @@ def test_a_record_can_be_matched_by_position() -> None:
 def test_a_secret_shows_in_no_repr(record: zk_wire.Record) -> None:
     assert "<redacted>" in repr(record)
     assert "hunter2" not in repr(record)
+
+
+def test_a_record_derived_from_another_has_the_fields_of_both() -> None:
+    class Longer(ReplyHeader):
+        more: Int = 7
+
+    assert ReplyHeader(1, 2, 3).encode() == Longer(1, 2, 3).encode()[:16]
+    assert Longer.decode(Longer(1, 2, 3).encode()) == Longer(1, 2, 3, 7) != ReplyHeader(1, 2, 3)
 
 
 # On the wire

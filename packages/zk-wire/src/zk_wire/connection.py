@@ -170,7 +170,6 @@ class ClientConnection:
         except RemoteProtocolError as error:
             self.state = ConnectionState.FAILED
             self.pending_error = error
-            partial.clear()
         return events
 
     def room(self) -> memoryview:

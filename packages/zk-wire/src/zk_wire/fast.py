@@ -212,7 +212,7 @@ def _cut_equal(raw: bytes, count: int) -> list[str] | None:
     that occurs nowhere else.
     """
     step, rest = divmod(len(raw), count)
-    if rest or not 4 < step < 132 or unpack_int(raw)[0] != step - 4:
+    if rest or step <= 4 or unpack_int(raw)[0] != step - 4:
         return None
     if raw[3::step].count(raw[3]) != count or raw.count(0) != 3 * count:
         return None
