@@ -84,10 +84,7 @@ class Client(Requests):
         # The world is imported with the first client: who imports this package may live in another one.
         from .handlers.blocking import BlockingHandler
 
-        if runtime is None:
-            from .handlers.threading import ThreadRuntime
-
-            runtime = ThreadRuntime()
+        self.runtime: Runtime = _threads() if runtime is None else runtime
         self.hosts, self.chroot = parse_hosts(hosts)
         _check_seconds("timeout", timeout, least=0.001)
         _check_seconds("connect_timeout", connect_timeout, least=0.001)
@@ -99,7 +96,6 @@ class Client(Requests):
             encode_acls(default_acl)
         self._default_acl = default_acl
         self.call_timeout = call_timeout
-        self.runtime = runtime
         self._command_retry = (command_retry or RetryPolicy()).check()
         config = SessionConfig(
             timeout=timeout,
@@ -376,6 +372,12 @@ class Client(Requests):
     def __repr__(self) -> str:
         listed = ",".join(str(host) for host in self.hosts)
         return f"<Client {listed}{self.chroot} {self._core.state} session=0x{self._core.session_id:x}>"
+
+
+def _threads() -> Runtime:
+    from .handlers.threading import ThreadRuntime
+
+    return ThreadRuntime()
 
 
 def _no_reply(buf: bytes, pos: int, end: int) -> None:

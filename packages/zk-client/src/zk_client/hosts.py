@@ -132,7 +132,7 @@ class HostList:
         self._round = list(self._hosts)
         if self._shuffle is not None:
             self._shuffle(self._round)
-        if last in self._round and len(self._round) > 1:
+        if last is not None and last in self._round and len(self._round) > 1:
             self._round.remove(last)
             self._round.append(last)
         self._round.reverse()

@@ -182,8 +182,7 @@ class Operations:
         """getData of the config node, which no chroot hides."""
         payload = get_data_payload(encode_ustring(CONFIG_PATH), watch is not None)
         target = None if watch is None else WatchTarget(DATA, CONFIG_PATH, check_listener(watch))
-        if watch is not None and hasattr(watch, "server_paths"):
-            watch.server_paths.add(CONFIG_PATH)
+        remember_path(watch, CONFIG_PATH)
         return Call(self.owner, payload, decode_get_data, CONFIG_PATH, None, target)
 
     # Writes
@@ -322,10 +321,7 @@ class Operations:
 
     def _target(self, table: int, path: str, listener: Listener) -> WatchTarget:
         full = self.full(path)
-        # A watcher remembers where it was used, so that it is found again without a search.
-        paths: set[str] | None = getattr(check_listener(listener), "server_paths", None)
-        if paths is not None:
-            paths.add(full)
+        remember_path(check_listener(listener), full)
         return WatchTarget(table, full, listener)
 
     def _request(self, request: Request[R], path: str | None, convert: Callable[[R], T]) -> Call[T]:
@@ -384,6 +380,13 @@ def check_version(path: str, version: int) -> int:
     if not -(1 << 31) <= version < 1 << 31:
         raise ValueError(f"the version for {path!r} must fit 32 bits, but is {version}")
     return version
+
+
+def remember_path(listener: Listener | None, full: str) -> None:
+    """Tell a watcher where it is used, so that it is found again without a search."""
+    paths: set[str] | None = getattr(listener, "server_paths", None)
+    if paths is not None:
+        paths.add(full)
 
 
 def check_listener(watch: Listener) -> Listener:

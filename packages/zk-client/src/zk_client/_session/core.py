@@ -210,7 +210,7 @@ class SessionCore(Machine):
         completed = self.completed
         last: Call[Any] | None = None
         for event in events:
-            if event.__class__ is Call:
+            if isinstance(event, Call):
                 last = event
                 if event.watch is None and not event.error and event.auth is None:
                     completed.append(event)

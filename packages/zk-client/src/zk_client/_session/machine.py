@@ -51,10 +51,10 @@ from .watches import PERSISTENT, Listener, Watches
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import Any, NamedTuple
 
-    from zk_wire import Request
+    from zk_wire import Exchange, Request
 
     from ..hosts import Host, HostList
     from ..retry import RetryPolicy
@@ -98,13 +98,13 @@ class Machine:
         self.phase = IDLE
         self.reason = "not started"
         self.session_id = 0
-        self.password = bytes(16)
+        self.password: bytes = bytes(16)
         self.last_zxid = 0
         self.host: Host | None = None
         self.timers = Timers(config.timeout)
         self.watches = Watches()
         self.connection: ClientConnection | None = None
-        self._resume = resume
+        self._resume: tuple[int, bytes] | None = resume
         self._chance = chance
         self._auths: list[tuple[str, bytes]] = []
         self._queue: deque[Call[Any]] = deque()
@@ -301,7 +301,7 @@ class Machine:
             self._finish("stopped", SessionState.CLOSED)
             return
         connection, self.connection = self.connection, None
-        lost = connection.close() if connection is not None else []
+        lost: Sequence[Exchange[object]] = connection.close() if connection is not None else []
         was = self.phase
         unsent, self._unsent = self._unsent, 0
         self.output.clear()
@@ -326,9 +326,9 @@ class Machine:
             self.hosts.restart(self.host)
             self._attempt_at(now)
 
-    def _sort(self, lost: list[Any], now: float, unsent: int, poisoned: bool) -> None:
+    def _sort(self, lost: Sequence[Exchange[object]], now: float, unsent: int, poisoned: bool) -> None:
         """Send again, look up later, or fail: every call that was under way."""
-        calls = [call for call in lost if isinstance(call, Call)]
+        calls: list[Call[Any]] = [call for call in lost if isinstance(call, Call)]
         ordered = (exchange for exchange in lost if getattr(exchange, "auth", None) is None)
         culprit = next(ordered, None) if poisoned else None
         again: list[Call[Any]] = []

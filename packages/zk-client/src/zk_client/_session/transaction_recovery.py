@@ -27,12 +27,14 @@ from .recovery import UNKNOWN, CreateRecovery, Recovery, Verdict, names_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Generator, Sequence
     from typing import Any
 
-    from zk_wire import Stat
+    from zk_wire import Request, Stat
 
-    from .recovery import Investigation, Situation
+    from .recovery import Answer, Investigation, Situation
+
+    Results = Generator[Sequence[Request[Any]], Sequence[Answer], list[Any] | None]
 
 _CREATES = frozenset((OpCode.CREATE, OpCode.CREATE2, OpCode.CREATE_CONTAINER, OpCode.CREATE_TTL))
 
@@ -94,18 +96,18 @@ class TransactionRecovery(Recovery):
         results = yield from self._results(path, stat)
         return Verdict(Outcome.APPLIED, results) if results is not None else Verdict(Outcome.APPLIED, None)
 
-    def _results(self, witness_path: str, witness: Stat) -> Any:
+    def _results(self, witness_path: str, witness: Stat) -> Results:
         """Every result, or None when one of them cannot be known any more."""
         touched = [operation.path for operation in self._operations if not isinstance(operation, CheckVersionRequest)]
         if any(isinstance(o, SetDataRequest) and touched.count(o.path) > 1 for o in self._operations):
             return None  # the Stat after that step is not the Stat after the last one
-        asked = [
-            (index, operation.path)
+        asked: list[tuple[int, str]] = [
+            (index, operation.path or "")
             for index, operation in enumerate(self._operations)
             if isinstance(operation, SetDataRequest)
             or (operation.opcode in _CREATES and operation.opcode is not OpCode.CREATE and index != self._witness)
         ]
-        answers = {}
+        answers: dict[int, Answer] = {}
         if asked:
             replies = yield [ExistsRequest(path, False) for _, path in asked]
             answers = {index: reply for (index, _), reply in zip(asked, replies, strict=True)}

@@ -191,14 +191,14 @@ class Watches:
         return requests
 
     def _parts(self) -> Iterator[tuple[list[str], ...]]:
-        part: tuple[list[str], ...] = ([], [], [], [], [])
+        part: tuple[list[str], ...] = tuple([] for _ in self.tables)
         size = 0
         for table, paths in enumerate(self.tables):
             for path in paths:
                 needed = 4 + len(path.encode())
                 if size and size + needed > PART_BYTES - FRAME_BYTES:
                     yield part
-                    part, size = ([], [], [], [], []), 0
+                    part, size = tuple([] for _ in self.tables), 0
                 part[table].append(path)
                 size += needed
         if size:

@@ -126,7 +126,6 @@ class ThreadRuntime:
     lock = staticmethod(threading.Lock)
     event = staticmethod(threading.Event)
     now = staticmethod(time.monotonic)
-    sleep = staticmethod(time.sleep)
 
     def __init__(self) -> None:
         self._local = threading.local()
