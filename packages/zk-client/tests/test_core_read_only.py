@@ -1,6 +1,8 @@
-"""The core and servers without a quorum: read-only sessions, the search for a better server, what is presented where."""
+"""The core and servers without a quorum: read-only sessions, and the search for a better server."""
 
 from __future__ import annotations
+
+import itertools
 
 import pytest
 from corepair import DATA, PASSWORD, SESSION, STAT, CorePair, Sink
@@ -54,7 +56,7 @@ def test_all_hosts_are_searched_after_a_tenth_of_a_second_then_less_and_less_oft
             found.append(pair.now - began)
             pair.core.probed(pair.now, None)
     assert pair.probes[0].hosts == (A, B)
-    pauses = [later - earlier for earlier, later in zip(found, found[1:], strict=False)]
+    pauses = [later - earlier for earlier, later in itertools.pairwise(found)]
     assert found[0] == pytest.approx(0.1, abs=0.11)
     assert pauses[:5] == pytest.approx([0.2, 0.4, 0.8, 1.6, 3.2], abs=0.11)
     assert max(pauses) == pytest.approx(60, abs=0.11)

@@ -205,8 +205,8 @@ def test_a_transaction_is_committed_once() -> None:
 def test_a_block_that_fails_commits_nothing() -> None:
     pair = CorePair()
     pair.open()
-    with pytest.raises(KeyError), begin(pair) as transaction:
-        transaction.delete("/a")
+    transaction = begin(pair).delete("/a")
+    with pytest.raises(KeyError), transaction:
         raise KeyError
     assert pair.requests == []
 

@@ -1,4 +1,4 @@
-"""Watches: who is told of what, what survives a reconnect and how it is set again, what the server is told to forget."""
+"""Watches: who is told of what, how they survive a reconnect, and what the server is told to forget."""
 
 from __future__ import annotations
 
@@ -304,10 +304,12 @@ def test_watches_the_server_would_not_set_again_are_tried_again_and_not_in_a_tig
     pair.close()
     began = pair.now
     for _ in range(6):
+        read = pair.submit(pair.operations.get("/b"))
         pair.reopen()
         request = pair.next(SetWatches)
         assert request.request.relative_zxid == zxid  # type: ignore[attr-defined]
-        pair.reply(request, err=-127)
+        pair.send(pair.frame(request, err=-127), pair.frame(pair.next(GetDataRequest), DATA, zxid=zxid))
+        assert read.done
         assert pair.core.phase == WAITING
     assert pair.now - began > 2
     pair.reopen()

@@ -398,13 +398,19 @@ def check_listener(watch: Listener) -> Listener:
 
 def encode_acls(acls: Sequence[ACL]) -> bytes:
     """An ACL list, not empty, as its bytes."""
-    if isinstance(acls, (str, bytes)) or not all(
-        isinstance(acl, tuple) and len(acl) == 2 and isinstance(acl[0], int) for acl in acls
-    ):
+    if not isinstance(acls, (list, tuple)) or not all(is_acl(acl) for acl in acls):
         raise TypeError("acl must be a list of ACL values, such as OPEN_ACL_UNSAFE or [make_acl(...)]")
     if not acls:
         raise ValueError("acl must not be empty: the server refuses a node without one")
     return encode_acl(acls)
+
+
+def is_acl(acl: object) -> bool:
+    """Whether something is permissions and an identity, (int, (scheme, id))."""
+    if not isinstance(acl, tuple) or len(acl) != 2 or not isinstance(acl[0], int):
+        return False
+    identity = acl[1]
+    return isinstance(identity, tuple) and len(identity) == 2 and all(isinstance(part, str) for part in identity)
 
 
 def data_and_stat(reply: GetDataResponse) -> tuple[bytes | None, Stat]:
