@@ -105,6 +105,7 @@ def chaos(
                     continue
                 try:
                     no_watch(client, number)
+                    assert lock.is_acquired, "acquire said that it holds, and it does not"
                     token = lock.token
                     if lock.is_acquired and token is not None:
                         sim.note(client.name, f"acquires with token {token:x}")
@@ -121,6 +122,9 @@ def chaos(
         for _ in range(12):
             await sim.sleep(sim.between(0.0, 0.4 if sim.random() < 0.7 else 20.0))
             victim = int(sim.random() * count)
+            holders = [number for number, lock in enumerate(locks) if lock.is_acquired]
+            if holders and sim.random() < 0.5:
+                victim = holders[0]
             match int(sim.random() * 8):
                 case 0:
                     sim.note("trouble", f"cancels the task of client-{victim}")

@@ -459,6 +459,29 @@ def test_a_waiter_joins_again_after_its_session_expired(seed: int) -> None:
     world.run(body())
 
 
+@pytest.mark.parametrize("seed", range(60))
+def test_a_node_of_an_ended_session_is_never_taken_for_ones_own(seed: int) -> None:
+    world = World(seed)
+
+    async def body() -> None:
+        first, second = lock(world), lock(world, 1)
+        await first.acquire()
+        waiting = world.sim.spawn(acquire(second), "waiter")
+        await world.sim.sleep(1)
+        # The session expires, and its node, by then the oldest, is seen for a moment longer.
+        world.clients[1].cut(10.01)
+        await world.sim.sleep(1)
+        await first.release()
+        await waiting.join()
+
+    async def acquire(second: AsyncLock) -> None:
+        await second.acquire()
+        assert second.is_acquired
+        await second.release()
+
+    world.run(body())
+
+
 def test_a_waiter_joins_again_after_a_stranger_deleted_its_node() -> None:
     world = World()
 
@@ -516,6 +539,22 @@ def test_order_holds_across_the_overflow() -> None:
         chaos(seed, faults=Faults(rate=0.04, limit=3), counter=2**31 - 5)
     for seed in range(20):
         chaos(seed, faults=Faults(rate=0.04, limit=3), counter=-5)
+
+
+def test_numbers_half_the_ring_apart_are_told_by_the_creation_zxid() -> None:
+    world = World(clients=3)
+    served: list[int] = []
+
+    async def body(number: int) -> None:
+        await world.sim.sleep(number)
+        if number == 2:
+            world.server.set_counter(PATH, 1 - 2**31)
+        async with lock(world, number):
+            served.append(number)
+            await world.sim.sleep(10)
+
+    world.run(body(0), body(1), body(2))
+    assert served == [0, 1, 2]
 
 
 def test_nodes_of_other_implementations_compete_when_their_marker_is_given() -> None:
@@ -640,6 +679,27 @@ def test_on_lost_tells_a_holder_whose_node_a_stranger_deleted() -> None:
         assert len(told) == 1 and not mine.is_acquired and mine.token is None
 
     world.run(body())
+
+
+def test_on_lost_has_ended_before_others_may_go_on() -> None:
+    world = World()
+    order: list[str] = []
+
+    async def body() -> None:
+        mine = lock(world, on_lost=lambda: order.append("told"))
+        abandon = mine._queue.abandon
+
+        def spy(guid: str, session_id: int | None) -> None:
+            order.append("abandoned")
+            abandon(guid, session_id)
+
+        mine._queue.abandon = spy  # type: ignore[method-assign]
+        await mine.acquire()
+        world.clients[0].cut(9.5)
+        await lock(world, 1).acquire()
+        assert order == ["told", "abandoned"]
+
+    world.run(body(), clean=False)
 
 
 def test_on_lost_is_not_called_after_a_release() -> None:

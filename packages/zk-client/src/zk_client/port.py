@@ -8,7 +8,8 @@ What every implementation promises, beside the single docstrings:
 
 - *Order.* Requests of one port reach the server in the order of the calls, also the ones whose caller has
   stopped waiting. A request whose call ended with an error is never sent afterwards; one that was sent before
-  may still be applied, until the session is served by another connection.
+  may still be applied, until the session is served by another connection. A read that waited for a connection may
+  be answered in a later session than the one it was called in; a write never is.
 - *Outcome.* A call that fails because the connection did raises ConnectionLostError, SessionExpiredError or
   OperationTimeoutError with ``.outcome``. A write whose request went out is resolved by the port where the
   protocol allows telling; where it does not, the outcome is ``Outcome.UNKNOWN``.

@@ -73,6 +73,8 @@ class AsyncLock:
     - A waiter survives lost replies, expired sessions and a deleted node or parent, and joins again within its
       time-out: ``test_a_waiter_joins_again_after_its_session_expired``, ``..._after_a_stranger_deleted_its_node``,
       ``..._after_the_parent_was_deleted``.
+    - The node of an ended session is never taken for ones own:
+      ``test_a_node_of_an_ended_session_is_never_taken_for_ones_own``.
     - A time-out is a total: ``test_a_timeout_is_a_total_over_changing_predecessors``, ``..._over_connection_loss``.
     - The queue's order holds across the overflow of its numbers: ``test_order_holds_across_the_overflow``.
     - `is_acquired` is not true after the lease deadline, and `on_lost` has been called by then:

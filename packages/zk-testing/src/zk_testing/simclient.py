@@ -40,6 +40,8 @@ CLOSED, CONNECTING, CONNECTED, SUSPENDED, EXPIRED = "closed", "connecting", "con
 # Parts of the session timeout: how old the last answered request may be, and the margin taken off the lease.
 _CONTACT_AGE = 0.1
 _LEASE_MARGIN = 0.05
+# Seconds between two messages of one connection: at equal times the seed would choose the order.
+_GAP = 1e-6
 # And how long a connection may be silent before the client gives it up.
 _READ_DEADLINE = 2 / 3
 
@@ -136,6 +138,7 @@ class SimulatedClient(Generic[State, WatchEvent]):
         self._flights: list[_Flight] = []
         self._is_hanging = False
         self._undelivered: list[tuple[SimulatedWatcher[State, WatchEvent], WatchEvent]] = []
+        self._unread: list[Callable[[], None]] = []
         self._last_arrival = 0.0
         self._last_delivery = 0.0
         self._change(CONNECTING)
@@ -216,11 +219,11 @@ class SimulatedClient(Generic[State, WatchEvent]):
         self, what: str, path: str | None, apply: Callable[[int], T], deadline: float | None, *, write: bool
     ) -> T:
         """Send one request and wait for its reply. *apply* is what the server does, given the session's id."""
-        session_id = await self._wait_for_connection(what, path, deadline)
+        session_id = await self._wait_for_connection(what, path, deadline, write=write)
         simulation = self.simulation
         flight = _Flight(self, what, write)
         self._flights.append(flight)
-        self._last_arrival = max(simulation.now() + self._latency(), self._last_arrival)
+        self._last_arrival = max(simulation.now() + self._latency(), self._last_arrival + _GAP)
         fault = self._draw_fault()
         if fault == "lose request":
             flight.lost = True
@@ -238,9 +241,10 @@ class SimulatedClient(Generic[State, WatchEvent]):
             raise flight.error
         return cast("T", flight.result)
 
-    async def _wait_for_connection(self, what: str, path: str | None, deadline: float | None) -> int:
-        # Disconnected, a real client queues or refuses, as configured: the seed tries both.
-        session_id = self.session_id
+    async def _wait_for_connection(self, what: str, path: str | None, deadline: float | None, *, write: bool) -> int:
+        # Disconnected, a real client queues or refuses, as configured: the seed tries both. A read that is queued may
+        # also outlive the session it was asked in.
+        session_id = None if not write and self.simulation.random() < 0.5 else self.session_id
         refuse = self.simulation.random() < 0.5
         while not self.is_connected:
             if session_id is not None and self.session_id != session_id:
@@ -275,7 +279,7 @@ class SimulatedClient(Generic[State, WatchEvent]):
         if fault in ("lose request", "lose reply") or not self.server.is_alive(session_id):
             self.cut(self._absence())
             return
-        self._last_delivery = max(self.simulation.now() + self._latency(), self._last_delivery)
+        self._last_delivery = max(self.simulation.now() + self._latency(), self._last_delivery + _GAP)
         self.simulation.call_at(self._last_delivery, lambda: self._reply(flight))
         if fault == "cut":
             self.simulation.call_at(self.simulation.now() + self._latency(), lambda: self.cut(self._absence()))
@@ -286,9 +290,8 @@ class SimulatedClient(Generic[State, WatchEvent]):
         if flight.epoch != self.epoch or self._is_hanging:
             return
         if self.frozen_until > self.simulation.now():
-            # It lies in the socket until the client runs again. Later ones queue up behind it.
-            self._last_delivery = max(self._last_delivery, self.frozen_until)
-            self.simulation.call_at(self.frozen_until, lambda: self._reply(flight))
+            # It lies in the socket until the client runs again.
+            self._unread.append(lambda: self._reply(flight))
             return
         self._flights.remove(flight)
         flight.done.set()
@@ -301,14 +304,14 @@ class SimulatedClient(Generic[State, WatchEvent]):
         """Bring a watch's event to the client: now, or after the next reconnect of the same session."""
         event = self.vocabulary.watched(event_type, self.vocabulary.state(CONNECTED), path, zxid)
         self._undelivered.append((watcher, event))
-        self._last_delivery = max(self.simulation.now() + self._latency(), self._last_delivery)
+        self._last_delivery = max(self.simulation.now() + self._latency(), self._last_delivery + _GAP)
         self.simulation.call_at(self._last_delivery, self._deliver)
 
     def _deliver(self) -> None:
         if not self.is_connected or self._is_hanging:
             return
         if self.frozen_until > self.simulation.now():
-            self.simulation.call_at(self.frozen_until, self._deliver)
+            self._unread.append(self._deliver)
             return
         undelivered, self._undelivered = self._undelivered, []
         for watcher, event in undelivered:
@@ -368,7 +371,12 @@ class SimulatedClient(Generic[State, WatchEvent]):
             watcher.resolve(self.vocabulary.watched(EventType.NONE, self.vocabulary.state(state), watcher.path, -1))
 
     def _thaw(self) -> None:
-        if self.frozen_until > self.simulation.now() or not self.is_connected:
+        if self.frozen_until > self.simulation.now():
+            return
+        unread, self._unread = self._unread, []
+        for read in unread:
+            read()
+        if not self.is_connected:
             return
         epoch = self.epoch  # a cut since then has a reconnect of its own
 

@@ -138,7 +138,7 @@ class SimulatedServer:
         if self._sessions[session_id]:
             self._sessions[session_id] = False
             self._note(f"expires session 0x{session_id:x}")
-            when = self.simulation.now() + self.simulation.between(0.0, 0.05)
+            when = self.simulation.now() + self.simulation.between(0.0, 0.5)
             self.simulation.call_at(when, lambda: self._reap(session_id))
 
     def _reap(self, session_id: int) -> None:
