@@ -414,3 +414,29 @@ def test_a_handshake_answer_and_replies_may_come_in_any_portions() -> None:
     for byte in pair.frame(pair.next(GetDataRequest), DATA):
         pair.send(bytes((byte,)))
     assert call.result() == (b"data", STAT)
+
+
+@pytest.mark.parametrize("behind", ["the session", "an answer to a step", "a watch that is renewed"])
+def test_bad_bytes_right_behind_good_ones_end_the_connection_and_nothing_else(behind: str) -> None:
+    pair = CorePair()
+    pair.open()
+    pair.core.watches.add(3, "/p", Sink())
+    call = pair.submit(pair.operations.get("/p", Sink()))
+    if behind == "a watch that is renewed":
+        pair.send(pair.frame(pair.next(GetDataRequest), DATA), b"\xff\xff\xff\xff")
+        assert call.result() == (b"data", STAT)
+    else:
+        pair.submit(pair.operations.set("/a", b""))
+        pair.close()
+        pair.wait_for(0.2)
+        pair.connect()
+        if behind == "the session":
+            pair.grant(also=b"\xff\xff\xff\xff")
+        else:
+            pair.grant()
+            pair.requests.pop(0)
+            pair.send(pair.frame(pair.next(SyncRequest), SyncResponse("/")), b"\xff\xff\xff\xff")
+        assert not call.done
+    assert pair.core.phase == WAITING
+    pair.reopen()
+    assert pair.core.session_id == SESSION

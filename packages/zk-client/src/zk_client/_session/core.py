@@ -295,8 +295,11 @@ class SessionCore(Machine):
 
     def _happened(self, event: object, now: float) -> None:
         """Everything the server says that is not the reply to a user's request."""
+        # Behind what is looked at here may be bytes that have ended the connection: then no step follows from it.
+        broken = self.connection is not None and self.connection.pending_error is not None
         if isinstance(event, Step):
-            event.then(event, now)
+            if not broken:
+                event.then(event, now)
         elif isinstance(event, Notification):
             try:
                 event_type = EventType(event.type)
@@ -311,7 +314,8 @@ class SessionCore(Machine):
             if self._pings:
                 self.timers.answered(self._pings.popleft())
         elif isinstance(event, Connected):
-            self._welcome(event, now)
+            if not broken:
+                self._welcome(event, now)
         elif isinstance(event, SessionGone):
             if self._presented:
                 self._expire(now, f"{self.host} does not know it any more")

@@ -288,7 +288,8 @@ class Machine:
     def _ask(self, request: Request[Any], then: Callable[[Step, float], None]) -> None:
         """Send a request of our own."""
         assert self.connection is not None
-        self.output.append(self.connection.send(Step(request, then)))
+        if self.connection.pending_error is None:  # otherwise it is about to be dropped
+            self.output.append(self.connection.send(Step(request, then)))
 
     # Losing the connection
 
