@@ -513,3 +513,52 @@ def test_the_quick_path_takes_the_same_replies() -> None:
     pair.client.send(exchange)
     assert pair.client.receive(pair.server.reply(1, 1, GOT)) == [exchange]
     assert exchange.reply == (b"data", STAT)
+
+
+# Large frames in memory that stays
+
+
+def through_room(client: ClientConnection, stream: bytes) -> list[Any]:
+    """Feed a stream as a handler does that fills `room` where it can."""
+    events: list[Any] = client.receive(stream[:1000])
+    stream = stream[1000:]
+    while stream and client.pending_error is None:
+        count = min(client.missing or 1000, len(stream), 70_000)
+        if client.missing:
+            with client.room() as room:
+                room[:count] = stream[:count]
+            events += client.filled(count)
+        else:
+            events += client.receive(stream[:count])
+        stream = stream[count:]
+    return events
+
+
+def test_a_large_frame_before_the_session_is_an_error_in_either_way() -> None:
+    stream = struct.pack(">iiqi", 100_000, -1, -1, 0) + struct.pack(">iii", 1, 3, 100_000 - 28) + b"/" * (100_000 - 28)
+    for feed in (ClientConnection.receive, through_room):
+        client = ClientConnection()
+        client.connect(ConnectRequest())
+        assert feed(client, stream) == []
+        assert "ConnectResponse" in str(failure(client))
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 80_119) | st.integers(0, 40), st.integers(1, 255)), max_size=3),
+    st.sampled_from([decode_get_data, GET.decode_response]),
+)
+def test_a_large_frame_is_read_alike_in_either_way(changes: list[tuple[int, int]], decode: Any) -> None:
+    seen = []
+    for feed in (ClientConnection.receive, through_room):
+        pair = connected_pair()
+        exchanges = [Exchange(GET.payload(), decode) for _ in range(2)]
+        for exchange in exchanges:
+            pair.client.send(exchange)
+        stream = bytearray(pair.server.reply(1, 5, GetDataResponse(bytes(80_000), STAT)) + pair.server.reply(2, 6, GOT))
+        for position, change in changes:
+            stream[position] ^= change
+        events = feed(pair.client, bytes(stream))
+        told = None if pair.client.pending_error is None else str(pair.client.pending_error)
+        seen.append((len(events), told, [(x.xid, x.zxid, x.error, x.reply) for x in exchanges], pair.client.last_zxid))
+        assert all(x.reply is None or type(x.reply) is GetDataResponse or type(x.reply[0]) is bytes for x in exchanges)
+    assert seen[0] == seen[1]

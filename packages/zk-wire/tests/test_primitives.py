@@ -52,9 +52,16 @@ def test_a_lone_surrogate_from_a_server_is_kept() -> None:
         (b"/\xc3(", "/\ufffd("),
         (b"/\xe2\x82", "/\ufffd"),
         (b"/\xed\xa0\xbd\xed\xb8\x80", "/\ufffd\ufffd"),
+        (b"\xed\xa0a", "\ufffda"),
+        (b"\xed\xbf", "\ufffd"),
+        (b"\xed\xff", "\ufffd\ufffd"),
+        (b"\xc0\x80", "\ufffd\ufffd"),
+        (b"\xf4\x90\x80\x80", "\ufffd\ufffd\ufffd\ufffd"),
+        (b"\xf0\x9f\x98a", "\ufffda"),
     ],
 )
 def test_what_is_no_utf8_in_a_request_becomes_the_replacement_character(raw: bytes, text: str) -> None:
+    """Each expectation is what OpenJDK 17 answers."""
     assert decode_request_text(raw) == text
 
 

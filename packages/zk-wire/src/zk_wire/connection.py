@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from typing import cast
 
     from .events import Event
-    from .stat import Stat
 else:
     from ._typing import cast
 
@@ -188,6 +187,11 @@ class ClientConnection:
         view = self._partial.fill(count)
         if view is None:
             return events
+        if self.state is not _OPEN:
+            whole = bytes(view)
+            view.release()
+            self._partial.clear()
+            return self.receive(whole)
         try:
             oldest = self.in_flight[0] if self.in_flight else None
             _, xid, _, err = _unpack_head(view)
@@ -195,7 +199,7 @@ class ClientConnection:
                 # Of a large node only the data is copied, once.
                 self._receive_replies(cast("bytes", view), 0, events)
                 if oldest.reply is not None:
-                    data, stat = cast("tuple[bytes, Stat]", oldest.reply)
+                    data, stat = cast("tuple[bytes, object]", oldest.reply)
                     oldest.reply = (bytes(data), stat)
             else:
                 self._receive_replies(bytes(view), 0, events)

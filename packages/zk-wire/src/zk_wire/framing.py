@@ -101,7 +101,7 @@ class PartialFrame:
         return bytes(self._buffer[: self._filled]) + b"".join(self._pieces)
 
     def clear(self) -> None:
-        """Keep nothing but a buffer of a usual size, because memory that is new each time costs more than the copying."""
+        """Keep nothing but a buffer of a usual size: memory that is new each time costs more than the copying."""
         self._pieces.clear()
         self._filled = self.need = self.missing = 0
         if len(self._buffer) > _LONGEST_SPARE:

@@ -13,6 +13,7 @@ Source: BinaryInputArchive.java, BinaryOutputArchive.java.
 
 from __future__ import annotations
 
+import codecs
 import struct
 
 from .acl import ACL, Id
@@ -33,6 +34,8 @@ Boolean = bool
 Buffer = bytes
 UString = str
 TrailingBoolean = bool
+
+_JAVA = "zk_wire.java"  # the name of an error handler for str.decode
 
 _INT = struct.Struct(">i")
 _LONG = struct.Struct(">q")
@@ -161,16 +164,21 @@ def _surrogates(code: int) -> str:
 
 
 def decode_request_text(raw: bytes) -> str:
-    """Read UTF-8 as a Java server does: what is invalid becomes U+FFFD, a surrogate one of them."""
-    try:
-        return raw.decode()
-    except UnicodeDecodeError:
-        pass
-    try:
-        text = raw.decode("utf-8", "surrogatepass")
-    except UnicodeDecodeError:
-        return raw.decode("utf-8", "replace")
-    return "".join("\ufffd" if "\ud800" <= c <= "\udfff" else c for c in text)
+    """Read UTF-8 as a Java server does: each invalid part becomes one U+FFFD."""
+    return raw.decode("utf-8", _JAVA)
+
+
+def _replace_as_java(error: UnicodeError) -> tuple[str, int]:
+    """Replace what is invalid; unlike Python, Java takes a surrogate, whole or cut off, for one part."""
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    raw, start = error.object, error.start
+    if raw[start] == 0xED and 0xA0 <= int.from_bytes(raw[start + 1 : start + 2]) <= 0xBF:
+        return "\ufffd", start + (3 if 0x80 <= int.from_bytes(raw[start + 2 : start + 3]) <= 0xBF else 2)
+    return "\ufffd", error.end
+
+
+codecs.register_error(_JAVA, _replace_as_java)
 
 
 def decode_reply_text(raw: bytes) -> str:
