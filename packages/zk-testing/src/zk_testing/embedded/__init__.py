@@ -1,0 +1,45 @@
+"""A ZooKeeper server inside a test: in a thread, in an asyncio loop, or in memory.
+
+Rule: it answers as the real server of the chosen version does, byte for byte; it is for tests, and stores nothing.
+
+    versions settings         what is to be served
+    tree quotas watches       the state: nodes, what they may hold, who is to hear of them
+    permissions sessions      who may do what, and how long they live
+    prepare transactions      a write: decided once, then applied
+    reads results             answers
+    core client admin         the whole server, without I/O
+    server aio memory clock   the same with sockets and time, or without
+"""
+
+from __future__ import annotations
+
+from .clock import Clock, VirtualClock
+from .core import Mode, ServerCore
+from .memory import MemoryConnection, MemoryServer
+from .server import EmbeddedServer
+from .settings import Settings
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .aio import AsyncEmbeddedServer
+
+__all__ = [
+    "AsyncEmbeddedServer",
+    "Clock",
+    "EmbeddedServer",
+    "MemoryConnection",
+    "MemoryServer",
+    "Mode",
+    "ServerCore",
+    "Settings",
+    "VirtualClock",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Load asyncio only for those who serve with it."""
+    if name == "AsyncEmbeddedServer":
+        from .aio import AsyncEmbeddedServer
+
+        return AsyncEmbeddedServer
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

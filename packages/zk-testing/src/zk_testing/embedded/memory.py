@@ -1,0 +1,102 @@
+"""A server without sockets and without time: what is sent to it is answered before the call returns.
+
+    server = MemoryServer(Settings(version="3.8"))
+    connection = server.connect()
+    connection.send(frame)
+    connection.take()           # what the server has sent since the last call
+    server.advance(10.0)        # sessions expire, TTL nodes go
+
+Rule: everything happens inside the calls, in one thread, and depends on nothing but them.
+"""
+
+from __future__ import annotations
+
+from .client import Client
+from .clock import VirtualClock
+from .core import Mode, Output, ServerCore
+from .settings import Settings
+
+__all__ = ["MemoryConnection", "MemoryServer"]
+
+
+class MemoryConnection:
+    """The client's end of one connection."""
+
+    def __init__(self, server: MemoryServer, client: Client) -> None:
+        self._server = server
+        self._client = client
+        self._incoming: list[bytes] = []
+
+    @property
+    def closed(self) -> bool:
+        """Whether either side has ended it."""
+        return self._client.closed
+
+    def send(self, data: bytes) -> None:
+        """Give bytes to the server; a closed connection swallows them."""
+        server = self._server
+        server._deliver(server.core.receive(self._client, data, server.now_ms))
+
+    def take(self) -> bytes:
+        """Return what the server has sent since the last call; also after the end."""
+        data = b"".join(self._incoming)
+        self._incoming.clear()
+        return data
+
+    def close(self) -> None:
+        """End the connection without a word, as a lost network does; its session lives on."""
+        self._server._deliver(self._server.core.disconnected(self._client))
+
+
+class MemoryServer:
+    """One server in memory.   settings: see Settings.   clock: where its time begins."""
+
+    def __init__(self, settings: Settings | None = None, clock: VirtualClock | None = None) -> None:
+        self.clock = clock or VirtualClock()
+        self.core = ServerCore(settings, now_ms=self.clock.now_ms())
+        self._connections: dict[Client, MemoryConnection] = {}
+        self._ports = 50_000
+
+    @property
+    def now_ms(self) -> int:
+        """The server's time: milliseconds since 1970."""
+        return self.clock.now_ms()
+
+    def connect(self, host: str = "127.0.0.1") -> MemoryConnection:
+        """Open a connection from an address; it is closed at once where a real server would accept and close."""
+        self._ports += 1
+        client = self.core.accept(host, self._ports, self.now_ms)
+        connection = MemoryConnection(self, client)
+        if not client.closed:
+            self._connections[client] = connection
+        return connection
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass, with everything that is due on the way."""
+        until_ms = self.now_ms + round(seconds * 1000)
+        self._deliver(self.core.advance(self.now_ms, until_ms))
+        self.clock.move_to(until_ms)
+
+    def expire_session(self, session_id: int) -> None:
+        """End a session as if it had been silent for too long. Raises KeyError when there is none."""
+        self._deliver(self.core.expire_session(session_id, self.now_ms))
+
+    def drop_connections(self, session_id: int | None = None) -> None:
+        """Close one session's connection, or all; the sessions live on."""
+        self._deliver(self.core.drop_connections(session_id))
+
+    def set_mode(self, mode: Mode) -> None:
+        """Serve everybody, read-only clients, or nobody; all connections are closed."""
+        self._deliver(self.core.set_mode(mode, self.now_ms))
+
+    def _deliver(self, output: list[Output]) -> None:
+        for client, data in output:
+            connection = self._connections.get(client)
+            if connection is None:
+                continue
+            if data is None:
+                del self._connections[client]
+            else:
+                connection._incoming.append(data)
+        for client in [client for client in self._connections if client.closed]:
+            del self._connections[client]

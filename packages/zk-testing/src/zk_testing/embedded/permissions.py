@@ -1,0 +1,125 @@
+"""Who a connection is, and what that allows.
+
+Rule: identities belong to the connection, not to its session. World, auth, digest and ip are known; any other scheme is
+refused like on a server where no provider for it is set up.
+
+Source: PrepRequestProcessor.fixupACL, ZooKeeperServer.checkACL, DigestAuthenticationProvider.java,
+IPAuthenticationProvider.java.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from base64 import b64encode
+from collections.abc import Iterable, Sequence
+from hashlib import sha1
+
+from zk_wire import ACL, OPEN_ACL_UNSAFE, ErrorCode, Id, Permission
+
+from .refusal import Refused
+
+__all__ = ["SUPER", "allows", "check_permission", "digest_of", "fix_acl", "masked"]
+
+SUPER = Id("super", "")
+_ANYONE = Id("world", "anyone")
+
+
+def fix_acl(acl: Sequence[ACL] | None, identities: Iterable[Id], *, ipv6: bool) -> tuple[ACL, ...]:
+    """Return the list a node gets: without duplicates, `auth` replaced by who asks. Refuses with -114."""
+    fixed: list[ACL] = []
+    for entry in dict.fromkeys(acl or ()):
+        scheme, name = entry.id
+        if entry.id == _ANYONE:
+            fixed.append(entry)
+        elif scheme == "auth":
+            own = [ACL(entry.perms, identity) for identity in identities if identity.scheme == "digest"]
+            if not own:
+                raise Refused(ErrorCode.INVALID_ACL)
+            fixed += own
+        elif (scheme == "digest" and len(_java_split(name, ":")) == 2) or (
+            scheme == "ip" and _network(name, ipv6) is not None
+        ):
+            fixed.append(entry)
+        else:
+            raise Refused(ErrorCode.INVALID_ACL)
+    if not fixed:
+        raise Refused(ErrorCode.INVALID_ACL)
+    return tuple(fixed)
+
+
+def allows(acl: tuple[ACL, ...], permission: int, identities: Iterable[Id]) -> bool:
+    """Whether a list lets one of these identities do something."""
+    if acl is OPEN_ACL_UNSAFE or not acl:
+        return True
+    for perms, wanted in acl:
+        if perms & permission and wanted == _ANYONE:
+            return True
+    for identity in identities:
+        if identity.scheme == "super":
+            return True
+        for perms, wanted in acl:
+            if perms & permission and wanted.scheme == identity.scheme and _matches(wanted, identity):
+                return True
+    return False
+
+
+def check_permission(acl: tuple[ACL, ...], permission: Permission, identities: Iterable[Id]) -> None:
+    """Refuse with -102 unless `allows`."""
+    if not allows(acl, int(permission), identities):
+        raise Refused(ErrorCode.NO_AUTH)
+
+
+def digest_of(credential: bytes) -> str:
+    """The id of the scheme digest that "user:password" proves."""
+    text = credential.decode("utf-8", "replace")
+    hashed = sha1(text.encode(), usedforsecurity=False).digest()
+    return f"{text.partition(':')[0]}:{b64encode(hashed).decode()}"
+
+
+def masked(acl: tuple[ACL, ...]) -> list[ACL]:
+    """The list as those see it who may read the node but not administer it."""
+    return [
+        ACL(perms, Id("digest", wanted.id.partition(":")[0] + ":x")) if wanted.scheme == "digest" else ACL(perms, wanted)
+        for perms, wanted in acl
+    ]
+
+
+def _matches(wanted: Id, identity: Id) -> bool:
+    if wanted.scheme == "digest":
+        return wanted.id == identity.id
+    if wanted.scheme != "ip":
+        return False
+    network, address = _network(wanted.id, True), _network(identity.id, True)
+    if network is None or address is None or len(network[0]) != len(address[0]):
+        return False
+    shift = len(network[0]) * 8 - network[1]
+    return int.from_bytes(network[0], "big") >> shift == int.from_bytes(address[0], "big") >> shift
+
+
+def _network(text: str, ipv6: bool) -> tuple[bytes, int] | None:
+    """(address, number of bits that count) of "1.2.3.4", "1.2.3.4/24", and where IPv6 is known the same of it."""
+    address, slash, bits = text.partition("/")
+    parts = _java_split(address, ".")
+    raw: bytes
+    if len(parts) == 4 and all(part.lstrip("+").isdecimal() and 0 <= int(part) <= 255 for part in parts):
+        raw = bytes(int(part) for part in parts)
+    elif ipv6 and ":" in address:
+        try:
+            raw = ipaddress.IPv6Address(address).packed
+        except ValueError:
+            return None
+    else:
+        return None
+    if not slash:
+        return raw, len(raw) * 8
+    if not bits.lstrip("+").isdecimal() or int(bits) > len(raw) * 8:
+        return None
+    return raw, int(bits)
+
+
+def _java_split(text: str, separator: str) -> list[str]:
+    """As Java splits: empty parts at the end do not count."""
+    parts = text.split(separator)
+    while parts and not parts[-1] and len(parts) > 1:
+        parts.pop()
+    return parts

@@ -1,0 +1,70 @@
+"""What an embedded server can be told to be.
+
+Rule: the defaults are those of `start_cluster`, so that a test means the same on both.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from .permissions import digest_of
+from .prepare import Rules
+from .versions import profile_of
+
+__all__ = ["Settings"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The configuration of one server; times in milliseconds, as in a server's configuration file.
+
+    version: a line ("3.9"), a release ("3.8.4") or "newest".   min/max_session_timeout_ms: None is 2 ticks, and 20 ticks
+    or 60 s, whichever is longer.   super_credential: who passes every check, as "user:password"; None for nobody.
+    ttl_nodes: as extendedTypesEnabled.   reconfig: as reconfigEnabled.   admin_words: those allowed, None for all.
+    auth_required: schemes of which a connection needs one before any request.   max_frame: jute.maxbuffer, in bytes.
+    container_check_ms: between two looks for containers and TTL nodes whose time has come.
+    never_used_ms: after which a container that never had children goes; None is the version's default, 0 is never.
+    """
+
+    version: str = "3.9"
+    tick_ms: int = 200
+    min_session_timeout_ms: int | None = None
+    max_session_timeout_ms: int | None = None
+    super_credential: str | None = field(default="super:test", repr=False)
+    ttl_nodes: bool = True
+    enforce_quotas: bool = False
+    reconfig: bool = False
+    skip_acl: bool = False
+    admin_words: frozenset[str] | None = None
+    auth_required: frozenset[str] = frozenset()
+    local_sessions: bool = False
+    max_client_connections: int = 0
+    max_frame: int = 0xFFFFF
+    container_check_ms: int = 1000
+    never_used_ms: int | None = None
+    server_id: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuse what no server could be; raises ValueError."""
+        profile_of(self.version)
+        if self.tick_ms < 1 or self.container_check_ms < 1:
+            raise ValueError(
+                f"tick_ms and container_check_ms are at least 1, not {self.tick_ms} and {self.container_check_ms}"
+            )
+        least, most = self.timeout_bounds_ms()
+        if not 0 < least <= most:
+            raise ValueError(f"session timeouts lie between 0 and the longest, not from {least} ms to {most} ms")
+
+    def timeout_bounds_ms(self) -> tuple[int, int]:
+        """The shortest and the longest session timeout."""
+        least = 2 * self.tick_ms if self.min_session_timeout_ms is None else self.min_session_timeout_ms
+        most = self.max_session_timeout_ms
+        return least, max(60_000, 20 * self.tick_ms) if most is None else most
+
+    def rules(self) -> Rules:
+        """What the checks of writes ask for."""
+        return Rules(profile_of(self.version), self.ttl_nodes, self.enforce_quotas, self.reconfig, self.skip_acl)
+
+    def super_digest(self) -> str | None:
+        """The digest id that makes a connection the super user."""
+        return None if self.super_credential is None else digest_of(self.super_credential.encode())
