@@ -108,6 +108,22 @@ class SessionCore(Machine):
         call.abandoned = True
         return False
 
+    def adopt(self, call: Call[Any], now: float) -> None:
+        """Look after a call that an interrupt may have lost from sight: ask again, or tell that its outcome is unknown.
+
+        No effect on a call that is on its way as it should be.
+        """
+        connection = self.connection
+        if call in self._queue or call in self._lost or call in self.completed:
+            return
+        if connection is not None and (call in connection.in_flight or call in connection.auth_in_flight):
+            return
+        call.xid = call.error = 0
+        if call.recovery is None:
+            self.submit(call, now)
+        else:
+            self._fail(call, self._connection_error(call, Outcome.UNKNOWN))
+
     def add_identity(self, identity: tuple[str, bytes]) -> None:
         """Present a scheme and credential on every connection from now on."""
         if identity not in self._auths:

@@ -40,6 +40,9 @@ class LostWrites:
     def __len__(self) -> int:
         return len(self._lost)
 
+    def __contains__(self, call: object) -> bool:
+        return any(lost is call for lost, _ in self._lost)
+
     def add(self, calls: Sequence[Call[Any]], baseline: int, now: float) -> None:
         """Take writes in the order they were sent; `baseline` is the highest zxid a reply had shown."""
         if not self._lost:

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from .._session.actions import Action
     from .._session.core import SessionCore
     from ..calls import Call
     from .base import Runtime, RuntimeLock
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
 # Requests nobody waits for yet are sent together up to this number.
 TOGETHER = 512
 LARGE = 4096
+# Seconds after which a caller that sleeps looks whether an interrupted thread has lost its call from sight.
+SLICE = 1.0
 NO_DATA = b""
 
 
@@ -71,6 +74,7 @@ class BlockingHandler:
         self.missing = 0
         self._callers_read = runtime.callers_read
         self.lines: deque[Log] = deque()  # written by the background worker, never under the mutex
+        self._interrupted_at = -1.0  # when a thread was last interrupted in the middle of something
         self._ended = runtime.event()  # nothing is left of a session
         self._ended.set()
 
@@ -162,14 +166,23 @@ class BlockingHandler:
 
         What it may have left half done belongs to the connection: bytes taken and not yet read, a frame that was
         not sent, a lock that nobody will release. So the connection goes, and the session goes on with another.
+        A reply that was in this thread's hands may be lost; whoever waits for it looks after it in `wait`.
         """
         if isinstance(error, Exception):
             return
         with self.mutex:
+            now = self._interrupted_at = self._now()
             self.core.withdraw(call)
-            self.core.closed(self._now(), "a call was interrupted half-way")
+            self.core.closed(now, "a call was interrupted half-way")
             self.perform()
         self.poller.wake()
+
+    def _look_after(self, call: Call[Any]) -> None:
+        with self.mutex:
+            if not call.done:
+                self.core.adopt(call, self._now())
+                self.perform()
+        self.flush(wait=True)
 
     def cancel(self, call: Call[Any]) -> bool:
         """Take a request back that was not sent yet."""
@@ -292,6 +305,8 @@ class BlockingHandler:
         queued = asleep = False
         try:
             while not call.done:
+                if call.sent_at <= self._interrupted_at and call.payload is not NO_DATA:
+                    self._look_after(call)
                 link = self.link if leading else None
                 if link is not None and not link.dead and link.lead.acquire(False):
                     self.leads += 1
@@ -308,12 +323,11 @@ class BlockingHandler:
                     lock = self._queue_up(call, lock)
                     queued = True
                     continue  # The leader may have left before it could see us.
-                remaining = -1 if deadline is None else max(0.0, deadline - self._now())
-                queued = False
+                remaining = SLICE if deadline is None else min(SLICE, max(0.0, deadline - self._now()))
                 asleep = True
-                in_time = lock.acquire(True, remaining)
+                queued = not lock.acquire(True, remaining)
                 asleep = False
-                if not in_time:
+                if queued and deadline is not None and self._now() >= deadline:
                     break
         except BaseException as error:
             if not asleep:
@@ -428,52 +442,62 @@ class BlockingHandler:
         """Perform the actions, and complete the calls before and between those users see, in the server's order."""
         core = self.core
         actions = tuple(core.actions)
-        core.actions.clear()
         calls = tuple(core.completed)
-        core.completed.clear()
-        settled = 0
-        for action in actions:
-            if isinstance(action, (Deliver, ChangeState)):
-                for call in calls[settled : action.after]:
-                    self._settle(call)
-                settled = max(settled, action.after)
-            if isinstance(action, Deliver):
-                listener = action.listener
-                if getattr(listener, "runs_inline", False):
-                    listener(action.event)
-                else:
-                    self.dispatcher.submit(listener, action.event)
-            elif isinstance(action, ChangeState):
-                self._change(action.state)
-            elif isinstance(action, Connect):
-                self.attempt = Attempt(action)
-                self.poller.wake()
-            elif isinstance(action, Disconnect):
-                self.attempt = None
-                link, self.link = self.link, None
-                if link is not None:
-                    link.shutdown()
-                    self.dead_links.append(link)
-                self.poller.wake()
-            elif isinstance(action, Probe):
-                self.runtime.spawn("zk-client search", partial(self._search, action))
-            elif isinstance(action, Log):
-                self.lines.append(action)
-        for call in calls[settled:]:
-            self._settle(call)
+        acted = settled = 0
+        try:
+            core.actions.clear()
+            core.completed.clear()
+            for action in actions:
+                if isinstance(action, (Deliver, ChangeState)):
+                    for call in calls[settled : action.after]:
+                        self._settle(call)
+                    settled = max(settled, action.after)
+                self._act_on(action)
+                acted += 1
+            for call in calls[settled:]:
+                self._settle(call)
+        except BaseException:
+            # An interrupt: what was not done is done the next time, and a call rather twice than never.
+            core.actions[:0] = actions[acted:]
+            core.completed[:0] = calls
+            raise
         if core.phase == IDLE:
             self._ended.set()
+
+    def _act_on(self, action: Action) -> None:
+        if isinstance(action, Deliver):
+            listener = action.listener
+            if getattr(listener, "runs_inline", False):
+                listener(action.event)
+            else:
+                self.dispatcher.submit(listener, action.event)
+        elif isinstance(action, ChangeState):
+            self._change(action.state)
+        elif isinstance(action, Connect):
+            self.attempt = Attempt(action)
+            self.poller.wake()
+        elif isinstance(action, Disconnect):
+            self.attempt = None
+            link, self.link = self.link, None
+            if link is not None:
+                link.shutdown()
+                self.dead_links.append(link)
+            self.poller.wake()
+        elif isinstance(action, Probe):
+            self.runtime.spawn("zk-client search", partial(self._search, action))
+        else:
+            self.lines.append(action)
 
     def _settle(self, call: Call[Any]) -> None:
         call.done = True
         if call.waiter is not None:
             release(call.waiter)
-        callbacks, call.callbacks = call.callbacks, None
-        for function in callbacks or ():
+        for function in call.callbacks or ():
             if isinstance(function, _Release):
                 release(function.lock)
             else:
                 self.dispatcher.submit(function, call)
+        call.callbacks = None
 
     def _change(self, state: SessionState) -> None:
         if self.listeners or self._undelivered:
