@@ -49,8 +49,6 @@ nox.options.sessions = ["lint", "types", "layers", "changelog", "tests"]
 if interpreters.running_version() not in PYTHONS:
     PYTHONS.append(interpreters.running_version())
 MISSING_PYTHONS = interpreters.put_on_path(PYTHONS)
-for _version in MISSING_PYTHONS:
-    print(f"nox > Python {_version} is not on this machine: its tests are skipped", file=sys.stderr)
 
 _reports: list[Path] = []
 
@@ -72,6 +70,8 @@ def ci(session: nox.Session) -> None:
     checks = ["lint", "types", "layers", "changelog", "build"]
     checks += [f"wheels({shape})" for shape in SHAPES]
     checks += [f"tests-{python}({suite})" for python in PYTHONS for suite in SUITES if is_run(suite, python)]
+    for python in MISSING_PYTHONS:
+        session.warn(f"Python {python} is not on this machine: its tests are skipped")
     for check in checks:
         session.notify(check, posargs=[])
 
