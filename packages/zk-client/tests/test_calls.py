@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import socket
+from collections.abc import Iterator
+
 import pytest
 from corepair import DATA, NO_NODE, STAT, CorePair
 
-from zk_client import CallTimeoutError, NoNodeError, OperationTimeoutError
+from zk_client import (
+    CallTimeoutError,
+    CancelledCallError,
+    Client,
+    NoNodeError,
+    OperationTimeoutError,
+    Outcome,
+    SessionClosedError,
+)
 from zk_client.calls import Call
 from zk_wire import ExistsRequest, GetChildrenRequest, GetChildrenResponse, GetDataRequest
 
@@ -111,3 +122,41 @@ def test_the_repr_says_where_a_call_is() -> None:
     assert repr(queued) == "<Call '/a' xid=1 sent>"
     pair.reply(pair.next(GetDataRequest), DATA)
     assert repr(queued) == "<Call '/a' xid=1 done>"
+
+
+# Through the handler, with no server there
+
+
+@pytest.fixture
+def unconnected() -> Iterator[Client]:
+    """A client that has been started and will find no server."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound and not listening: refuses every connection
+        client = Client(f"127.0.0.1:{taken.getsockname()[1]}", 60.0)
+        client.start_async()
+        yield client
+        client.stop()
+
+
+def test_a_blocking_call_that_times_out_while_it_waits_for_a_connection_is_never_sent(unconnected: Client) -> None:
+    unconnected.call_timeout = 0.02
+    with pytest.raises(CallTimeoutError) as caught:
+        unconnected.set("/a", b"x")
+    assert caught.value.outcome is Outcome.NOT_APPLIED
+    assert len(unconnected._core._queue) == 0
+
+
+def test_a_future_that_timed_out_goes_on_so_its_outcome_is_unknown(unconnected: Client) -> None:
+    call = unconnected.set_async("/a", b"x")
+    with pytest.raises(CallTimeoutError) as caught:
+        call.result(0.02)
+    assert caught.value.outcome is Outcome.UNKNOWN
+    assert list(unconnected._core._queue) == [call]
+    assert call.cancel()
+    assert isinstance(call.exception(), CancelledCallError)
+
+
+def test_requests_that_wait_for_a_connection_end_when_the_client_is_stopped(unconnected: Client) -> None:
+    call = unconnected.get_async("/a")
+    unconnected.stop()
+    assert isinstance(call.exception(5.0), SessionClosedError)
