@@ -40,7 +40,6 @@ from workloads import WORKLOADS, operations
 ONE_CORE = ("W1", "W4")
 WARMING = ("W2", "W3", "W5")
 RUN_TIMEOUT = 180.0  # seconds for one workload of one peer
-QUIET_WAIT = 3.0  # seconds to wait for other programs to calm down before each run
 
 
 class Server(Protocol):
@@ -63,9 +62,11 @@ def command(peer: str, server: Server, workload: str, scale: float, core: int | 
     return [sys.executable, program, peer, server.host, str(server.port), workload, str(scale), *pinned]
 
 
-def one_run(peer: str, server: Server, workload: str, scale: float, core: int | None, repetition: int) -> report.Run:
+def one_run(
+    peer: str, server: Server, workload: str, scale: float, core: int | None, repetition: int, quiet_wait: float = 0.0
+) -> report.Run:
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    wait_for_quiet(QUIET_WAIT, report.MOST_FOREIGN, server.pid)
+    wait_for_quiet(quiet_wait, report.MOST_FOREIGN, server.pid)
     watch = Watch(server.pid)
     metrics: dict[str, float] = {}
     error = None
@@ -113,7 +114,7 @@ def measure(server: Server, options: argparse.Namespace, results: report.Results
             turn = repetition % len(options.peers)
             with one_core(server, workload) as core:
                 for peer in options.peers[turn:] + options.peers[:turn]:
-                    run = one_run(peer, server, workload, options.scale, core, repetition)
+                    run = one_run(peer, server, workload, options.scale, core, repetition, options.quiet_wait)
                     results.runs.append(run)
                     say(f"{repetition + 1}/{options.reps} {report.line(run)}")
 
@@ -167,6 +168,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--peers", type=names(PEERS), default=PEERS)  # type: ignore[arg-type]
     parser.add_argument("--server", choices=["null", "real", "both"], default="both")
     parser.add_argument("--zookeeper", default="3.9", help="version of the real server (default 3.9)")
+    parser.add_argument("--quiet-wait", type=float, default=2.0, help="seconds to wait for a quiet machine, per run")
     parser.add_argument("--no-syscalls", action="store_true", help="leave strace out")
     parser.add_argument("--no-import", action="store_true", help="leave the import times out")
     options = parser.parse_args()
@@ -186,8 +188,12 @@ def main() -> int:
     if not options.no_import:
         wanted = {peer: LIBRARIES[peer] for peer in options.peers if peer in LIBRARIES}
         if wanted:
+            wait_for_quiet(options.quiet_wait, report.MOST_FOREIGN, None)
+            watch = Watch(None)
             bare, imports = import_costs(list(wanted.values()))
+            results.import_foreign = watch.stop().foreign
             results.import_ms = {peer: imports[module].wall_ms for peer, module in wanted.items()}
+            results.import_cpu_ms = {peer: imports[module].cpu_ms for peer, module in wanted.items()}
             say(f"bare python {bare:.1f} ms, " + ", ".join(f"import {m} +{c.wall_ms:.1f}" for m, c in imports.items()))
     if options.server in ("null", "both"):
         try:
@@ -220,7 +226,7 @@ def main() -> int:
         print(f"left out: {left_out}")
     print()
     goals = {
-        goal.text: {"bound": goal.bound, "seen": seen, "reached": reached}
+        goal.text: {"bound": goal.bound, "seen": seen, "reached": reached, "disturbed": results.disturbed(goal)}
         for goal in report.GOALS
         for seen, reached in [results.reached(goal)]
     }

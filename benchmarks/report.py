@@ -79,6 +79,8 @@ class Results:
         self.runs: list[Run] = []
         self.system_calls: dict[tuple[str, str], float] = {}  # (workload, peer)
         self.import_ms: dict[str, float] = {}  # by peer
+        self.import_cpu_ms: dict[str, float] = {}
+        self.import_foreign: float | None = None  # cores of other programs while imports were timed
 
     def kept(self, server: str, workload: str, peer: str) -> list[Run]:
         """The runs that count: the undisturbed ones, or else the least disturbed."""
@@ -113,6 +115,16 @@ class Results:
         if mine and its and statistics.median(its.values()):
             return statistics.median(mine.values()) / statistics.median(its.values())
         return None
+
+    def disturbed(self, goal: Goal) -> bool:
+        """Whether a goal could only be judged by runs beside other programs, which cost more than they would alone."""
+        if goal.workload == "import":
+            return (self.import_foreign or 0.0) > MOST_FOREIGN
+        if goal.metric == "syscalls":
+            return False
+        peers = ["ours"] if goal.against is None else ["ours", goal.against]
+        runs = [run for peer in peers for run in self.kept(goal.server, goal.workload, peer)]
+        return any((run.foreign or 0.0) > MOST_FOREIGN for run in runs)
 
     def reached(self, goal: Goal) -> tuple[float | None, bool | None]:
         """(what was seen, whether the goal was reached), or Nones where it was not measured."""
@@ -153,6 +165,8 @@ def table(results: Results, peers: list[str]) -> str:
     if results.import_ms:
         cells = [number(results.import_ms.get(peer)) for peer in peers]
         rows.append(["", "import", "ms over bare Python ↓", *cells, ""])
+        cells = [number(results.import_cpu_ms.get(peer)) for peer in peers]
+        rows.append(["", "import", "CPU ms over bare Python ↓", *cells, ""])
     return aligned(rows)
 
 
@@ -175,6 +189,8 @@ def goals(results: Results) -> str:
         sign = "<=" if goal.kind == "most" else ">="
         times = "x" if goal.against else ""
         verdict = "not measured" if reached is None else "reached" if reached else "MISSED"
+        if reached is not None and results.disturbed(goal):
+            verdict += ", disturbed"
         shown = "–" if seen is None else number(seen) + times
         rows.append([goal.text, f"{sign} {number(goal.bound)}{times}", shown, verdict])
     return aligned(rows)
