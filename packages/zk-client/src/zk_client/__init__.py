@@ -59,8 +59,23 @@ from .hosts import Host, parse_hosts
 from .port import Event, HasPort, Operation, OperationResult, Port, Task
 from .retry import RetryPolicy, retrying
 from .states import ALLOWED, SessionState, WatchedEvent
-from .transactions import ReadBatch, Transaction
 from .watching import PersistentWatch, Watcher
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .transactions import ReadBatch, Transaction
+
+
+def __getattr__(name: str) -> object:
+    """Load what few programs name when it is first asked for."""
+    if name not in ("ReadBatch", "Transaction"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from . import transactions
+
+    value: object = getattr(transactions, name)
+    globals()[name] = value
+    return value
+
 
 __all__ = [
     "ACL",

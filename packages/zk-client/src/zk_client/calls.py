@@ -7,7 +7,7 @@ queue's entry and the caller's future at once, because three objects per request
 
 from __future__ import annotations
 
-from zk_wire import ErrorCode, Exchange, ServerError, error_for_code
+from zk_wire import Exchange, NoNodeError, ServerError, error_for_code
 
 from .errors import CallTimeoutError
 
@@ -22,7 +22,7 @@ else:
     from ._typing import Generic, Protocol, TypeVar
 
 R = TypeVar("R")
-NO_NODE = int(ErrorCode.NO_NODE)
+NO_NODE = NoNodeError.code
 
 
 class Lock(Protocol):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from zk_wire import RemoteProtocolError, parse_srvr
+import zk_wire
+from zk_wire import RemoteProtocolError
 
 from ._session.core import SessionCore
 from ._session.machine import SessionConfig
@@ -262,7 +263,7 @@ class Client(Requests):
 
     def server_version(self) -> tuple[int, ...]:
         """The connected server's version, for example (3, 9, 4); asks `srvr`, which servers allow by default."""
-        version = parse_srvr(self.command("srvr")).version
+        version = zk_wire.parse_srvr(self.command("srvr")).version
         numbers = version.partition("-")[0].split(".")
         if not all(number.isdigit() for number in numbers):
             raise RemoteProtocolError(f"the server calls its version {version!r}")

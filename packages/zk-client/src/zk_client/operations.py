@@ -9,20 +9,11 @@ Paths are the user's, below the chroot; the server's are made from them once and
 
 from __future__ import annotations
 
+import zk_wire
 from zk_wire import (
     OPEN_ACL_BYTES,
-    AddWatchMode,
-    AddWatchRequest,
-    AuthPacket,
     CreateMode,
-    GetACLRequest,
-    GetAllChildrenNumberRequest,
-    GetEphemeralsRequest,
     OpCode,
-    ReconfigRequest,
-    SetACLRequest,
-    SyncRequest,
-    WhoAmIRequest,
     add_chroot,
     check_path,
     create_payload,
@@ -51,7 +42,7 @@ from .calls import Call
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from typing import Any, TypeVar
+    from typing import Any, TypeGuard, TypeVar
 
     from zk_wire import ACL, ClientInfo, GetDataResponse, Request, Stat
 
@@ -152,11 +143,13 @@ class Operations:
 
     def get_acls(self, path: str) -> Call[tuple[list[ACL], Stat]]:
         """getACL."""
-        return self._request(GetACLRequest(self.full(path)), path, lambda reply: (list(reply.acl), reply.stat))
+        return self._request(zk_wire.GetACLRequest(self.full(path)), path, lambda reply: (list(reply.acl), reply.stat))
 
     def get_all_children_number(self, path: str) -> Call[int]:
         """getAllChildrenNumber."""
-        return self._request(GetAllChildrenNumberRequest(self.full(path)), path, lambda reply: reply.total_number)
+        return self._request(
+            zk_wire.GetAllChildrenNumberRequest(self.full(path)), path, lambda reply: reply.total_number
+        )
 
     def get_ephemerals(self, prefix: str = "/") -> Call[list[str]]:
         """getEphemerals; the prefix is compared by component, as the server does not."""
@@ -168,15 +161,15 @@ class Operations:
                 self.shown(path) for path, inside in zip(reply.ephemerals, found, strict=True) if inside is not None
             ]
 
-        return self._request(GetEphemeralsRequest(prefix_path), prefix, below)
+        return self._request(zk_wire.GetEphemeralsRequest(prefix_path), prefix, below)
 
     def whoami(self) -> Call[list[ClientInfo]]:
         """whoAmI."""
-        return self._request(WhoAmIRequest(), None, lambda reply: list(reply.client_info))
+        return self._request(zk_wire.WhoAmIRequest(), None, lambda reply: list(reply.client_info))
 
     def sync(self, path: str) -> Call[str]:
         """sync."""
-        return self._request(SyncRequest(self.full(path)), path, lambda reply: path)
+        return self._request(zk_wire.SyncRequest(self.full(path)), path, lambda reply: path)
 
     def get_config(self, watch: Listener | None = None) -> Call[tuple[bytes | None, Stat]]:
         """getData of the config node, which no chroot hides."""
@@ -275,7 +268,7 @@ class Operations:
     def set_acls(self, path: str, acls: Sequence[ACL], version: int = -1) -> Call[Stat]:
         """setACL; the version is that of the ACL (aversion)."""
         encode_acls(acls)
-        request = SetACLRequest(self.full(path), tuple(acls), check_version(path, version))
+        request = zk_wire.SetACLRequest(self.full(path), tuple(acls), check_version(path, version))
         call = self._request(request, path, lambda reply: reply.stat)
         call.recovery = UNTELLABLE
         return call
@@ -287,7 +280,7 @@ class Operations:
         for name, text in (("joining", joining), ("leaving", leaving), ("new_members", new_members)):
             if text is not None and not isinstance(text, str):
                 raise TypeError(f"{name} must be a str or None, not {type(text).__name__}")
-        request = ReconfigRequest(joining, leaving, new_members, from_config)
+        request = zk_wire.ReconfigRequest(joining, leaving, new_members, from_config)
         call: Call[tuple[bytes | None, Stat]] = self._request(request, CONFIG_PATH, data_and_stat)
         call.recovery = UNTELLABLE
         return call
@@ -302,15 +295,15 @@ class Operations:
         if not isinstance(credential, (str, bytes)):
             raise TypeError(f"credential must be a str or bytes, not {type(credential).__name__}")
         secret = credential.encode() if isinstance(credential, str) else bytes(credential)
-        call: Call[None] = Call(self.owner, AuthPacket(scheme, secret).payload(), decode_nothing, None)
+        call: Call[None] = Call(self.owner, zk_wire.AuthPacket(scheme, secret).payload(), decode_nothing, None)
         call.auth = (scheme, secret)
         return call
 
     def add_watch(self, path: str, listener: Listener, *, recursive: bool) -> Call[None]:
         """addWatch: a persistent watch, which needs a server of 3.6 or newer."""
-        mode = AddWatchMode.PERSISTENT_RECURSIVE if recursive else AddWatchMode.PERSISTENT
+        mode = zk_wire.AddWatchMode.PERSISTENT_RECURSIVE if recursive else zk_wire.AddWatchMode.PERSISTENT
         target = self._target(RECURSIVE if recursive else PERSISTENT, path, listener)
-        request = AddWatchRequest(target.path, mode)
+        request = zk_wire.AddWatchRequest(target.path, mode)
         return Call(self.owner, request.payload(), discard_reply, path, None, target)
 
     # Helpers
@@ -407,10 +400,15 @@ def encode_acls(acls: Sequence[ACL]) -> bytes:
 
 def is_acl(acl: object) -> bool:
     """Whether something is permissions and an identity, (int, (scheme, id))."""
-    if not isinstance(acl, tuple) or len(acl) != 2 or not isinstance(acl[0], int):
+    return is_pair(acl) and isinstance(acl[0], int) and is_pair(acl[1]) and all(isinstance(part, str) for part in acl[1])
+
+
+def is_pair(value: object) -> TypeGuard[tuple[object, object]]:
+    """Whether something is a tuple of two."""
+    if not isinstance(value, tuple):
         return False
-    identity = acl[1]
-    return isinstance(identity, tuple) and len(identity) == 2 and all(isinstance(part, str) for part in identity)
+    items: tuple[object, ...] = value
+    return len(items) == 2
 
 
 def data_and_stat(reply: GetDataResponse) -> tuple[bytes | None, Stat]:

@@ -21,45 +21,47 @@ What every implementation promises, beside the single docstrings:
 
 from __future__ import annotations
 
-from zk_wire import (
-    CheckResult,
-    CheckVersionRequest,
-    Create2Request,
-    CreateContainerRequest,
-    CreateRequest,
-    CreateResult,
-    CreateTTLRequest,
-    DeleteRequest,
-    DeleteResult,
-    SetDataRequest,
-    SetDataResult,
-)
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
     from typing import Protocol, TypeAlias, TypeVar
 
-    from zk_wire import ACL, Stat
+    from zk_wire import (
+        ACL,
+        CheckResult,
+        CheckVersionRequest,
+        Create2Request,
+        CreateContainerRequest,
+        CreateRequest,
+        CreateResult,
+        CreateTTLRequest,
+        DeleteRequest,
+        DeleteResult,
+        SetDataRequest,
+        SetDataResult,
+        Stat,
+    )
 
     from .states import SessionState, WatchedEvent
+
+    # What a transaction is made of, and what it gives back: one result per operation, in order.
+    Operation: TypeAlias = (
+        CreateRequest
+        | Create2Request
+        | CreateContainerRequest
+        | CreateTTLRequest
+        | DeleteRequest
+        | SetDataRequest
+        | CheckVersionRequest
+    )
+    OperationResult: TypeAlias = CreateResult | DeleteResult | SetDataResult | CheckResult
 else:
     from ._typing import Protocol, TypeVar
 
+    Operation = OperationResult = object
+
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
-
-# What a transaction is made of, and what it gives back: one result per operation, in order.
-Operation: TypeAlias = (
-    CreateRequest
-    | Create2Request
-    | CreateContainerRequest
-    | CreateTTLRequest
-    | DeleteRequest
-    | SetDataRequest
-    | CheckVersionRequest
-)
-OperationResult: TypeAlias = CreateResult | DeleteResult | SetDataResult | CheckResult
 
 
 class Event(Protocol):

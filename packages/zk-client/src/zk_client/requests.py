@@ -16,7 +16,6 @@ Safe to call from any thread, and from callbacks of the client.
 from __future__ import annotations
 
 from . import steps
-from .transactions import ReadBatch, Transaction
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from .calls import Call
     from .operations import Operations
     from .states import WatchedEvent
+    from .transactions import ReadBatch, Transaction
     from .watching import Watcher
 
     Watch = Callable[[WatchedEvent], object] | Watcher
@@ -163,6 +163,8 @@ class Requests:
 
     def multi_read(self) -> ReadBatch:
         """Begin a batch of reads that travel together (servers of 3.6 and newer)."""
+        from .transactions import ReadBatch
+
         return ReadBatch(self.operations, self._submit)
 
     # Writing
@@ -371,6 +373,8 @@ class Requests:
         marker: an existing node under which the transaction leaves an ephemeral node for a moment, whose presence
         proves that it was applied when its reply is lost; costs one more request, which nobody waits for.
         """
+        from .transactions import Transaction
+
         guid = self.port.guid() if marker is not None else ""
         return Transaction(self.operations, self._submit, self._default_acl, marker, guid)
 

@@ -10,14 +10,14 @@ The transitions behind it are in `machine`.
 
 from __future__ import annotations
 
+import zk_wire
 from zk_wire import (
     AuthFailedError,
-    CloseSessionRequest,
     Connected,
     ConnectionLostError,
     ConnectRejected,
-    ErrorCode,
     EventType,
+    NoNodeError,
     Notification,
     Outcome,
     PingAnswered,
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
-NO_NODE = int(ErrorCode.NO_NODE)
+NO_NODE = NoNodeError.code
 
 
 class SessionCore(Machine):
@@ -156,7 +156,7 @@ class SessionCore(Machine):
             return
         self._resume = None
         if self.phase >= PREPARING and close_session:
-            self._ask(CloseSessionRequest(), self._session_closed)
+            self._ask(zk_wire.CloseSessionRequest(), self._session_closed)
             self.timers.sent = now
             self.phase = CLOSING
             self._search = None

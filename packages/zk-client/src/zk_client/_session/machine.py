@@ -20,21 +20,17 @@ from __future__ import annotations
 
 from collections import deque
 
+import zk_wire
 from zk_wire import (
-    AddWatchMode,
-    AddWatchRequest,
     AuthFailedError,
-    AuthPacket,
     ClientConnection,
     Connected,
     ConnectionLostError,
     ConnectRequest,
-    ErrorCode,
     EventType,
     Outcome,
-    RemoveWatchesRequest,
     SessionExpiredError,
-    WatcherType,
+    UnimplementedError,
     error_for_code,
     strip_chroot,
 )
@@ -63,7 +59,7 @@ else:
     from .._typing import NamedTuple
 
 IDLE, WAITING, CONNECTING, HANDSHAKE, PREPARING, READY, CLOSING = range(7)
-UNIMPLEMENTED = int(ErrorCode.UNIMPLEMENTED)
+UNIMPLEMENTED = UnimplementedError.code
 # A read is sent again after a lost connection, but not for ever: its own reply may be what ends the connections.
 MOST_LOSSES = 4
 
@@ -216,7 +212,7 @@ class Machine:
                 self._rearm(now)
 
         for scheme, credential in self._auths:
-            self.output.append(self.connection.send_auth(Step(AuthPacket(scheme, credential), authenticated)))
+            self.output.append(self.connection.send_auth(Step(zk_wire.AuthPacket(scheme, credential), authenticated)))
 
     def _refuse_auth(self, now: float, code: int) -> None:
         scheme = ", ".join(sorted({scheme for scheme, _ in self._auths}))
@@ -469,11 +465,11 @@ class Machine:
         self.actions.append(Deliver(listener, event, len(self.completed)))
 
     def _renew_watch(self, mode: int, path: str) -> None:
-        kind = AddWatchMode.PERSISTENT if mode == PERSISTENT else AddWatchMode.PERSISTENT_RECURSIVE
-        self._ask(AddWatchRequest(path, kind), ignore)
+        kind = zk_wire.AddWatchMode.PERSISTENT if mode == PERSISTENT else zk_wire.AddWatchMode.PERSISTENT_RECURSIVE
+        self._ask(zk_wire.AddWatchRequest(path, kind), ignore)
 
     def _remove_watch(self, path: str) -> None:
-        self._ask(RemoveWatchesRequest(path, WatcherType.ANY), ignore)
+        self._ask(zk_wire.RemoveWatchesRequest(path, zk_wire.WatcherType.ANY), ignore)
 
     def _log(self, level: int, message: str) -> None:
         self.actions.append(Log(level, message))

@@ -24,12 +24,12 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 
+import zk_wire
 from zk_wire import (
+    BadVersionError,
     CreateMode,
-    ErrorCode,
-    ExistsRequest,
-    GetChildren2Request,
-    GetDataRequest,
+    NodeExistsError,
+    NoNodeError,
     Outcome,
     Stat,
     join_path,
@@ -45,9 +45,9 @@ if TYPE_CHECKING:
 else:
     from .._typing import NamedTuple
 
-NO_NODE = int(ErrorCode.NO_NODE)
-NODE_EXISTS = int(ErrorCode.NODE_EXISTS)
-BAD_VERSION = int(ErrorCode.BAD_VERSION)
+NO_NODE = NoNodeError.code
+NODE_EXISTS = NodeExistsError.code
+BAD_VERSION = BadVersionError.code
 # How many sequential siblings are looked at before an ephemeral one is called unknown.
 MOST_CANDIDATES = 64
 
@@ -125,7 +125,10 @@ class CreateRecovery(Recovery):
     def investigate(self, situation: Situation) -> Investigation:
         if self.mode.is_sequential:
             return (yield from self._among_siblings(situation))
-        node, above = yield [ExistsRequest(self.path, False), ExistsRequest(split_path(self.path)[0], False)]
+        node, above = yield [
+            zk_wire.ExistsRequest(self.path, False),
+            zk_wire.ExistsRequest(split_path(self.path)[0], False),
+        ]
         if node.error == NO_NODE:
             return NOT_APPLIED if self._stays(situation) or untouched(above, situation) else UNKNOWN
         if node.error:
@@ -139,7 +142,7 @@ class CreateRecovery(Recovery):
 
     def _among_siblings(self, situation: Situation) -> Investigation:
         parent, prefix = split_path(self.path)
-        (listing,) = yield [GetChildren2Request(parent, False)]
+        (listing,) = yield [zk_wire.GetChildren2Request(parent, False)]
         if listing.error:
             return NOT_APPLIED if self._stays(situation) and listing.error == NO_NODE else UNKNOWN
         if listing.reply.stat.pzxid <= situation.baseline:
@@ -150,7 +153,7 @@ class CreateRecovery(Recovery):
         if not candidates or not (self.unique or self.mode.is_ephemeral) or len(candidates) > MOST_CANDIDATES:
             return UNKNOWN
         paths = [join_path(parent, name) for name in candidates]
-        answers = yield [ExistsRequest(path, False) for path in paths]
+        answers = yield [zk_wire.ExistsRequest(path, False) for path in paths]
         ours = [
             (path, answer.reply.stat)
             for path, answer in zip(paths, answers, strict=True)
@@ -187,7 +190,10 @@ class SetRecovery(Recovery):
         self.version = version
 
     def investigate(self, situation: Situation) -> Investigation:
-        node, above = yield [GetDataRequest(self.path, False), ExistsRequest(split_path(self.path)[0], False)]
+        node, above = yield [
+            zk_wire.GetDataRequest(self.path, False),
+            zk_wire.ExistsRequest(split_path(self.path)[0], False),
+        ]
         if node.error == NO_NODE:
             if untouched(above, situation):
                 return Verdict(Outcome.NOT_APPLIED, code=NO_NODE)
@@ -215,7 +221,10 @@ class DeleteRecovery(Recovery):
         return names_of(self.path, sequential=False)
 
     def investigate(self, situation: Situation) -> Investigation:
-        node, above = yield [ExistsRequest(self.path, False), ExistsRequest(split_path(self.path)[0], False)]
+        node, above = yield [
+            zk_wire.ExistsRequest(self.path, False),
+            zk_wire.ExistsRequest(split_path(self.path)[0], False),
+        ]
         if node.error == NO_NODE:
             # It is gone; by whom is known only when nobody can have deleted it meanwhile.
             gone_before = untouched(above, situation)
