@@ -42,7 +42,7 @@ from .calls import Call
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from typing import Any, TypeGuard, TypeVar
+    from typing import Any, TypeVar
 
     from zk_wire import ACL, ClientInfo, GetDataResponse, Request, Stat
 
@@ -400,15 +400,11 @@ def encode_acls(acls: Sequence[ACL]) -> bytes:
 
 def is_acl(acl: object) -> bool:
     """Whether something is permissions and an identity, (int, (scheme, id))."""
-    return is_pair(acl) and isinstance(acl[0], int) and is_pair(acl[1]) and all(isinstance(part, str) for part in acl[1])
-
-
-def is_pair(value: object) -> TypeGuard[tuple[object, object]]:
-    """Whether something is a tuple of two."""
-    if not isinstance(value, tuple):
-        return False
-    items: tuple[object, ...] = value
-    return len(items) == 2
+    match acl:
+        case (int(), (str(), str())):
+            return isinstance(acl, tuple)
+        case _:
+            return False
 
 
 def data_and_stat(reply: GetDataResponse) -> tuple[bytes | None, Stat]:
