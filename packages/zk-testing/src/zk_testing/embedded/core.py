@@ -92,7 +92,8 @@ _WRITES = (
 )
 # Opcodes that a server without a quorum refuses.
 _NOT_READ_ONLY = frozenset((1, 2, 5, 7, 9, 13, 14, 15, 16, 19, 20, 21))
-# Opcodes that take a zxid even when the server cannot decode them.
+# Opcodes that take a zxid even when the server cannot decode them: in all versions, and before 3.9.
+_ALWAYS_TAKES_ZXID = frozenset((14, int(OpCode.CREATE_SESSION)))
 _TAKES_ZXID = frozenset((1, 2, 5, 7, 13, 14, 15, 16, 19, 20, 21, int(OpCode.CREATE_SESSION)))
 _WRITE_IN_MULTI_READ = re.compile(r"MultiReadRequest\.ops\[0\]: type (1|2|5|13|15|19|21) is not allowed")
 
@@ -319,6 +320,8 @@ class ServerCore:
                 self._end_session(session, now_ms, client)
                 self._reply(client, xid)
                 self._close(client)
+            elif opcode == OpCode.DELETE_CONTAINER and self.profile.closes_on_delete_container:
+                self._close(client)
             elif isinstance(request, CheckVersionRequest) and self.profile.refuses_plain_check:
                 self._unknown(client, xid)
             elif isinstance(request, _WRITES):
@@ -331,7 +334,8 @@ class ServerCore:
     def _malformed(self, client: Client, event: MalformedRequest, now_ms: int) -> None:
         opcode = event.opcode
         self._count(client, event.xid, opcode)
-        if opcode in (OpCode.AUTH, OpCode.SASL):
+        refused = opcode == OpCode.DELETE_CONTAINER and self.profile.closes_on_delete_container
+        if refused or opcode in (OpCode.AUTH, OpCode.SASL):
             self._close(client)
             return
         if not self._is_authenticated(client, event.xid):
@@ -342,7 +346,7 @@ class ServerCore:
         if opcode == OpCode.WHO_AM_I and opcode not in self._reads:
             self._unknown(client, event.xid)
             return
-        if opcode in _TAKES_ZXID:
+        if opcode in (_ALWAYS_TAKES_ZXID, _TAKES_ZXID)[self.profile.garbage_takes_zxid]:
             self._commit(Failed(ErrorCode.MARSHALLING_ERROR), now_ms)
         body = MultiReadResponse([]).encode() if _WRITE_IN_MULTI_READ.match(event.reason) else b""
         self._reply(client, event.xid, body, err=ErrorCode.MARSHALLING_ERROR)
@@ -509,4 +513,6 @@ def _is_undecodable(operation: object, new: bool) -> bool:
     """Whether a server takes an operation of a multi, which has the right form, for one that it cannot decode."""
     if isinstance(operation, CreateRequest | Create2Request | CreateContainerRequest):
         return operation.flags in (5, 6) or (new and not 0 <= operation.flags <= 6)
+    if isinstance(operation, SetDataRequest):
+        return operation.path is None
     return new and isinstance(operation, CreateTTLRequest) and not 0 <= operation.flags <= 6

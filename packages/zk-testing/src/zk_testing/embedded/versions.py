@@ -26,8 +26,9 @@ class Profile:
     and a container's opcode makes a container.   filters_events: an event goes only to connections that may read the
     node; exists asks for the same permission.   separate_watch_modes: a path may have watches of several modes.
     event_zxids: notifications carry the zxid of their change.   refuses_plain_check: check outside a multi is unknown.
-    delete_container: clients reach that operation.   read_only_needs_local_sessions: or a read-only server grants none.
+    delete_container: clients reach that operation.   closes_on_delete_container: they lose their connection by it.   read_only_needs_local_sessions: or a read-only server grants none.
     ipv6_acls: accepted.   version_skips_minus_one: a data version goes from -2 to 0.
+    garbage_takes_zxid: also a write that cannot be decoded counts as one.
     never_used_ms: after which a container that never had children goes; 0 is never.
     """
 
@@ -40,9 +41,11 @@ class Profile:
     event_zxids: bool
     refuses_plain_check: bool
     delete_container: bool
+    closes_on_delete_container: bool
     read_only_needs_local_sessions: bool
     ipv6_acls: bool
     version_skips_minus_one: bool
+    garbage_takes_zxid: bool
     never_used_ms: int
 
 
@@ -73,8 +76,10 @@ def profile_of(version: str) -> Profile:
         event_zxids=since((3, 9, 0)),
         refuses_plain_check=since((3, 8, 5), (3, 9, 3)),
         delete_container=since((3, 9, 0)),
+        closes_on_delete_container=(3, 8, 7) <= release < (3, 9, 0) or (3, 9, 6) <= release < (3, 10, 0),
         read_only_needs_local_sessions=since((3, 7, 0)),
         ipv6_acls=since((3, 9, 4)),
         version_skips_minus_one=since((3, 10, 0)),
+        garbage_takes_zxid=not since((3, 9, 0)),
         never_used_ms=300_000 if since((3, 10, 0)) else 0,
     )
