@@ -76,11 +76,7 @@ class ClientConnection:
         self._partial = PartialFrame(max_frame, _HEADER)
         self._xid = 0
         self._pings = 0
-
-    @property
-    def missing(self) -> int:
-        """How many bytes the frame at hand still needs, if it is larger than 64 KiB; else 0."""
-        return self._partial.missing
+        self.missing = 0  # bytes the frame at hand still needs, if it is larger than 64 KiB; else 0
 
     @property
     def closed_by(self) -> RemoteProtocolError | None:
@@ -136,6 +132,7 @@ class ClientConnection:
         self.auth_in_flight.clear()
         self.in_flight.clear()
         self._partial.clear()
+        self.missing = 0
         return unanswered
 
     def _not_open(self) -> LocalProtocolError:
@@ -153,9 +150,13 @@ class ClientConnection:
             raise self.pending_error
         events: list[Event] = []
         partial = self._partial
-        buf: bytes | None = partial.add(data) if partial.need else data
-        if buf is None:
-            return events
+        buf = data
+        if partial.need:
+            joined = partial.add(data)
+            self.missing = partial.missing
+            if joined is None:
+                return events
+            buf = joined
         pos = 0
         try:
             if self.state is not _OPEN:
@@ -166,6 +167,7 @@ class ClientConnection:
                 pos = self._receive_replies(buf, pos, events)
             if pos < len(buf):
                 partial.keep(buf, pos)
+                self.missing = partial.missing
         except RemoteProtocolError as error:
             self.state = ConnectionState.FAILED
             self.pending_error = error
@@ -185,6 +187,7 @@ class ClientConnection:
             raise self.pending_error
         events: list[Event] = []
         view = self._partial.fill(count)
+        self.missing = self._partial.missing
         if view is None:
             return events
         if self.state is not _OPEN:
