@@ -49,14 +49,23 @@ class Call(Exchange[R], Generic[R]):
     server; see `Client`.
     """
 
-    __slots__ = ("__dict__", "_owner", "done", "path", "recovery", "sent_at", "waiter", "watch")
+    __slots__ = (
+        "__dict__",
+        "_owner",
+        "auth",
+        "callbacks",
+        "convert",
+        "done",
+        "failure",
+        "path",
+        "recovery",
+        "sent_at",
+        "waiter",
+        "watch",
+    )
 
-    # Rarely set, therefore not slots: most calls never carry a value of their own for these.
-    failure: BaseException | None = None
-    convert: Callable[[R], R] | None = None
+    # Rarely looked at, therefore not slots: most calls never carry a value of their own for these.
     absent_is_none: bool = False
-    callbacks: list[Callable[[Call[R]], object]] | None = None
-    auth: tuple[str, bytes] | None = None
     losses: int = 0
     abandoned: bool = False
 
@@ -82,6 +91,10 @@ class Call(Exchange[R], Generic[R]):
         self.done = False
         self.waiter: Lock | None = None
         self.sent_at = 0.0
+        self.failure: BaseException | None = None
+        self.convert: Callable[[R], R] | None = None
+        self.callbacks: list[Callable[[Call[R]], object]] | None = None
+        self.auth: tuple[str, bytes] | None = None
 
     def result(self, timeout: float | None = None) -> R:
         """The reply, waited for at most `timeout` seconds (None: as long as it takes).

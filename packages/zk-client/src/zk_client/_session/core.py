@@ -38,21 +38,17 @@ from .watches import CHILD, DATA, EXIST, Listener
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Any, TypeVar
-
-    from zk_wire import ClientConnection
-    from zk_wire import Event as WireEvent
+    from typing import Any
 
     from ..hosts import Host
-
-    T = TypeVar("T")
 
 NO_NODE = NoNodeError.code
 
 
 class SessionCore(Machine):
     """One ZooKeeper session over any number of connections; see the module's text."""
+
+    __slots__ = ()
 
     # What users want
 
@@ -204,21 +200,13 @@ class SessionCore(Machine):
         if self.phase >= HANDSHAKE:
             self._drop(now, reason)
 
-    def received(self, data: bytes, now: float) -> None:
-        """Bytes arrived on the connection."""
+    def received(self, data: bytes | int, now: float) -> None:
+        """Bytes arrived on the connection; or so many of a large frame did, and were written into `room`."""
         connection = self.connection
-        if connection is not None:
-            self._take(connection, connection.receive, data, now)
-
-    def filled(self, count: int, now: float) -> None:
-        """So many bytes of a large frame arrived, and were written into `room`."""
-        connection = self.connection
-        if connection is not None:
-            self._take(connection, connection.filled, count, now)
-
-    def _take(self, connection: ClientConnection, take: Callable[[T], list[WireEvent]], given: T, now: float) -> None:
+        if connection is None:
+            return
         try:
-            events = take(given)
+            events = connection.receive(data) if isinstance(data, bytes) else connection.filled(data)
         except RemoteProtocolError as error:
             self._drop(now, f"protocol error: {error}", poisoned=True)
             return
@@ -413,13 +401,8 @@ class SessionCore(Machine):
         """Requests encoded since the output was last taken."""
         return self._unsent
 
-    @property
-    def missing(self) -> int:
-        """Bytes still to come of a large frame, 0 when there is none."""
-        return self.connection.missing if self.connection is not None else 0
-
     def room(self) -> memoryview:
-        """The memory in which the rest of a large frame belongs; only while `missing` is not 0."""
+        """The memory in which the rest of a large frame belongs; only while the connection's `missing` is not 0."""
         return self.connection.room() if self.connection is not None else memoryview(bytearray(1))
 
     def take_output(self) -> bytes:

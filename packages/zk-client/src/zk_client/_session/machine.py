@@ -81,6 +81,44 @@ class SessionConfig(NamedTuple):
 class Machine:
     """The state of a session, and its transitions."""
 
+    # More attributes than CPython keeps inline (30): without slots each access would look them up in a dictionary.
+    __slots__ = (
+        "_auths",
+        "_chance",
+        "_doomed",
+        "_due",
+        "_failures",
+        "_handshake_sent",
+        "_leftovers",
+        "_lost",
+        "_old_server",
+        "_pings",
+        "_presented",
+        "_proven",
+        "_queue",
+        "_resume",
+        "_search",
+        "_unarmed",
+        "_unsent",
+        "_was_read_write",
+        "_watch_zxid",
+        "actions",
+        "completed",
+        "config",
+        "connection",
+        "host",
+        "hosts",
+        "last_zxid",
+        "output",
+        "password",
+        "phase",
+        "reason",
+        "session_id",
+        "state",
+        "timers",
+        "watches",
+    )
+
     def __init__(
         self,
         config: SessionConfig,

@@ -403,12 +403,11 @@ class BlockingHandler:
         with self.mutex:
             if self.link is not link:
                 return
-            if isinstance(data, bytes):
-                core.received(data, self._now())
-            else:
-                core.filled(data, self._now())
-            self.missing = core.missing
-            self.perform()
+            core.received(data, self._now())
+            connection = core.connection
+            self.missing = connection.missing if connection is not None else 0
+            if core.completed or core.actions:
+                self.perform()
             if not core.output or link.sending:
                 return
         self.flush(wait=False)
