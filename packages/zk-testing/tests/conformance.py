@@ -249,8 +249,10 @@ class _Game:
         if real is None or embedded is None or embedded.ended:
             return
         if isinstance(step, Lose):
+            self._flush(slot)
             real.close()
             embedded.close()
+            slot.real = slot.embedded = None
             return
         slot.xid += 1
         if isinstance(step, Ask):
@@ -292,6 +294,7 @@ class _Game:
         for line in (slot.real, slot.embedded):
             if line is not None and not line.ended and not step.resume:
                 return  # a session is left by closing it or losing its connection, not by forgetting it
+        self._flush(slot)
         answers: list[ConnectResponse | None] = []
         lines: tuple[_RealLine, _EmbeddedLine] = (
             _RealLine(self._address),

@@ -63,12 +63,12 @@ from .client import Client
 from .permissions import SUPER, allows, digest_of
 from .prepare import Preparation, Write
 from .reads import Reads
-from .refusal import Refused
+from .refusal import Broken, Refused
 from .results import multi_results
 from .sessions import Session, Sessions, password_of
 from .settings import Settings
 from .transactions import Applied, Change, CloseSession, CreateNode, DeleteNode, Failed, Nothing, Transaction, apply
-from .tree import Tree, TreeEvent
+from .tree import Node, Tree, TreeEvent
 from .versions import profile_of
 from .watches import Watches
 
@@ -94,7 +94,7 @@ _WRITES = (
 _NOT_READ_ONLY = frozenset((1, 2, 5, 7, 9, 13, 14, 15, 16, 19, 20, 21))
 # Opcodes that take a zxid even when the server cannot decode them: in all versions, and before 3.9.
 _ALWAYS_TAKES_ZXID = frozenset((14, int(OpCode.CREATE_SESSION)))
-_TAKES_ZXID = frozenset((1, 2, 5, 7, 13, 14, 15, 16, 19, 20, 21, int(OpCode.CREATE_SESSION)))
+_TAKES_ZXID = frozenset((1, 2, 5, 7, 13, 14, 15, 19, 20, 21, int(OpCode.CREATE_SESSION)))
 _WRITE_IN_MULTI_READ = re.compile(r"MultiReadRequest\.ops\[0\]: type (1|2|5|13|15|19|21) is not allowed")
 
 
@@ -119,7 +119,8 @@ class ServerCore:
         )
         self.clients: dict[Client, None] = {}
         self.mode = Mode.SERVING
-        self.last_zxid = 0
+        self.last_zxid = 0  # the last one that was applied
+        self._zxids_given = 0  # how many were taken since then without being applied
         self.started_ms = now_ms
         self.port = 0  # where it listens, if anywhere; `conf` tells it
         self.received = self.sent = 0
@@ -346,7 +347,9 @@ class ServerCore:
         if opcode == OpCode.WHO_AM_I and opcode not in self._reads:
             self._unknown(client, event.xid)
             return
-        if opcode in (_ALWAYS_TAKES_ZXID, _TAKES_ZXID)[self.profile.garbage_takes_zxid]:
+        # A null path can be decoded, but nothing can be done with it; that is found out later.
+        null_path = opcode == OpCode.DELETE and event.reason.startswith("DeleteRequest.path: null")
+        if null_path or opcode in (_ALWAYS_TAKES_ZXID, _TAKES_ZXID)[self.profile.garbage_takes_zxid]:
             self._commit(Failed(ErrorCode.MARSHALLING_ERROR), now_ms)
         body = MultiReadResponse([]).encode() if _WRITE_IN_MULTI_READ.match(event.reason) else b""
         self._reply(client, event.xid, body, err=ErrorCode.MARSHALLING_ERROR)
@@ -389,28 +392,44 @@ class ServerCore:
         self._reply(client, xid, body)
 
     def _multi(self, client: Client, xid: int, request: MultiRequest, session: Session, now_ms: int) -> None:
-        new = self.profile.create2_in_multi
-        changes: tuple[Change, ...]
-        if any(_is_undecodable(operation, new) for operation in request.ops):
+        if any(_is_undecodable(operation, self.profile.create2_in_multi) for operation in request.ops):
             self._commit(Failed(ErrorCode.MARSHALLING_ERROR), now_ms)
             raise Refused(ErrorCode.MARSHALLING_ERROR)
-        changes = Preparation(self.tree, self._rules, session.id, client.identities).multi(request.ops)
+        if any(isinstance(operation, SetDataRequest) and operation.path is None for operation in request.ops):
+            if self.profile.garbage_takes_zxid:
+                self._zxids_given += 1
+                self._reply(client, xid, MultiResponse([]).encode(), err=ErrorCode.MARSHALLING_ERROR)
+                return
+            self._commit(Failed(ErrorCode.MARSHALLING_ERROR), now_ms)
+            raise Refused(ErrorCode.MARSHALLING_ERROR)
+        try:
+            changes = Preparation(self.tree, self._rules, session.id, client.identities).multi(request.ops)
+        except Broken:
+            self._commit(Failed(ErrorCode.MARSHALLING_ERROR), now_ms)
+            raise Refused(ErrorCode.MARSHALLING_ERROR) from None
         applied = self._commit_all(changes, now_ms)
         self._reply(client, xid, MultiResponse(multi_results(request.ops, applied)).encode())
 
     def _set_watches(self, client: Client, request: SetWatches | SetWatches2) -> None:
         nodes, watches, since = self.tree.nodes, self.watches, request.relative_zxid
+        filtered = self.profile.filters_catch_up and not self.settings.skip_acl
+
+        def catch_up(kind: EventType, path: str, node: Node) -> None:
+            if not filtered or allows(node.acl, 1, client.identities):
+                self._notify(client, kind, path)
+
         for path in request.data_watches:
             node = nodes.get(path)
             if node is None:
                 self._notify(client, EventType.DELETED, path)
             elif node.mzxid > since:
-                self._notify(client, EventType.CHANGED, path)
+                catch_up(EventType.CHANGED, path, node)
             else:
                 watches.data.add(path, client)
         for path in request.exist_watches:
-            if path in nodes:
-                self._notify(client, EventType.CREATED, path)
+            node = nodes.get(path)
+            if node is not None:
+                catch_up(EventType.CREATED, path, node)
             else:
                 watches.data.add(path, client)
         for path in request.child_watches:
@@ -418,7 +437,7 @@ class ServerCore:
             if node is None:
                 self._notify(client, EventType.DELETED, path)
             elif node.pzxid > since:
-                self._notify(client, EventType.CHILD, path)
+                catch_up(EventType.CHILD, path, node)
             else:
                 watches.child.add(path, client)
         if isinstance(request, SetWatches2):
@@ -434,7 +453,8 @@ class ServerCore:
 
     def _commit_all(self, changes: tuple[Change, ...], now_ms: int) -> list[Applied]:
         """Give changes the next zxid, apply them, and tell whoever watches."""
-        self.last_zxid += 1
+        self.last_zxid += 1 + self._zxids_given
+        self._zxids_given = 0
         applied = apply(self.tree, Transaction(self.last_zxid, now_ms, changes))
         for result in applied:
             if result.events:
@@ -512,7 +532,5 @@ def _framed(content: bytes) -> bytes:
 def _is_undecodable(operation: object, new: bool) -> bool:
     """Whether a server takes an operation of a multi, which has the right form, for one that it cannot decode."""
     if isinstance(operation, CreateRequest | Create2Request | CreateContainerRequest):
-        return operation.flags in (5, 6) or (new and not 0 <= operation.flags <= 6)
-    if isinstance(operation, SetDataRequest):
-        return operation.path is None
+        return new and not 0 <= operation.flags <= 4
     return new and isinstance(operation, CreateTTLRequest) and not 0 <= operation.flags <= 6

@@ -33,7 +33,7 @@ from zk_wire import (
 )
 
 from .permissions import check_permission, fix_acl
-from .refusal import Refused
+from .refusal import Broken, Refused
 from .transactions import Change, CreateNode, DeleteNode, Failed, Nothing, SetAcl, SetData
 from .tree import SPECIAL_PATHS, NodeKind, Tree, split, wrap_int
 from .versions import Profile
@@ -92,7 +92,7 @@ class Preparation:
             return Failed(refusal.code)
 
     def multi(self, ops: Sequence[Op]) -> tuple[Change, ...]:
-        """Return the changes of all operations; when one is refused, each of them is `Failed`."""
+        """Return the changes of all operations; when one is refused, each of them is `Failed`. Raises Broken."""
         changes: list[Change] = []
         for index, request in enumerate(ops):
             try:
@@ -131,6 +131,8 @@ class Preparation:
 
     def _create(self, request: _Create, in_multi: bool) -> CreateNode:
         mode, with_stat = self._mode(request, in_multi)
+        if in_multi and mode.is_ttl and not isinstance(request, CreateTTLRequest):
+            raise Broken
         ttl_ms = request.ttl_ms if isinstance(request, CreateTTLRequest) and (mode.is_ttl or not in_multi) else -1
         if mode.is_ttl and not self._rules.ttl_nodes:
             raise Refused(ErrorCode.UNIMPLEMENTED)

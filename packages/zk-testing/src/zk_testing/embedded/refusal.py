@@ -1,11 +1,11 @@
-"""The one exception of the embedded server's inside: a request is refused with an error code.
+"""The exceptions of the embedded server's inside: a request is refused, or breaks the server's own code.
 
-Rule: it never leaves this package; the processor turns it into the reply's error.
+Rule: they never leave this package; the core turns them into the reply's error.
 """
 
 from __future__ import annotations
 
-__all__ = ["Refused"]
+__all__ = ["Broken", "Refused"]
 
 
 class Refused(Exception):
@@ -14,3 +14,7 @@ class Refused(Exception):
     def __init__(self, code: int) -> None:
         super().__init__(f"refused with the error code {int(code)}")
         self.code = int(code)
+
+
+class Broken(Exception):
+    """An operation of a multi makes a real server stumble: the whole multi is answered with -5, without results."""

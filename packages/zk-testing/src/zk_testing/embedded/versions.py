@@ -26,7 +26,8 @@ class Profile:
     and a container's opcode makes a container.   filters_events: an event goes only to connections that may read the
     node; exists asks for the same permission.   separate_watch_modes: a path may have watches of several modes.
     event_zxids: notifications carry the zxid of their change.   refuses_plain_check: check outside a multi is unknown.
-    delete_container: clients reach that operation.   closes_on_delete_container: they lose their connection by it.   read_only_needs_local_sessions: or a read-only server grants none.
+    delete_container: clients reach that operation.   closes_on_delete_container: they lose their connection by it.
+    filters_catch_up: also the events that set-watches sends at once.   read_only_needs_local_sessions: or a read-only server grants none.
     ipv6_acls: accepted.   version_skips_minus_one: a data version goes from -2 to 0.
     garbage_takes_zxid: also a write that cannot be decoded counts as one.
     never_used_ms: after which a container that never had children goes; 0 is never.
@@ -42,6 +43,7 @@ class Profile:
     refuses_plain_check: bool
     delete_container: bool
     closes_on_delete_container: bool
+    filters_catch_up: bool
     read_only_needs_local_sessions: bool
     ipv6_acls: bool
     version_skips_minus_one: bool
@@ -66,6 +68,8 @@ def profile_of(version: str) -> Profile:
         """Whether one of these releases, or of a later one in its line, has it; the last is for all lines after."""
         return release >= fixes[-1] or any(fix <= release and fix[:2] == release[:2] for fix in fixes)
 
+    # Seen in these releases, and not on the 3.10 of July 2026.
+    hardened = (3, 8, 7) <= release < (3, 9, 0) or (3, 9, 6) <= release < (3, 10, 0)
     return Profile(
         version=exact,
         who_am_i=since((3, 7, 0)),
@@ -76,7 +80,8 @@ def profile_of(version: str) -> Profile:
         event_zxids=since((3, 9, 0)),
         refuses_plain_check=since((3, 8, 5), (3, 9, 3)),
         delete_container=since((3, 9, 0)),
-        closes_on_delete_container=(3, 8, 7) <= release < (3, 9, 0) or (3, 9, 6) <= release < (3, 10, 0),
+        closes_on_delete_container=hardened,
+        filters_catch_up=hardened,
         read_only_needs_local_sessions=since((3, 7, 0)),
         ipv6_acls=since((3, 9, 4)),
         version_skips_minus_one=since((3, 10, 0)),
