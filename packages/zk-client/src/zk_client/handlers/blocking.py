@@ -161,7 +161,7 @@ class BlockingHandler:
             self._interrupted(call, error)
             raise
 
-    def _interrupted(self, call: Call[Any], error: BaseException) -> None:
+    def _interrupted(self, call: Call[Any] | None, error: BaseException) -> None:
         """An exception of the outside world (KeyboardInterrupt) may have hit between any two steps of the above.
 
         What it may have left half done belongs to the connection: bytes taken and not yet read, a frame that was
@@ -172,7 +172,8 @@ class BlockingHandler:
             return
         with self.mutex:
             now = self._interrupted_at = self._now()
-            self.core.withdraw(call)
+            if call is not None:
+                self.core.withdraw(call)
             self.core.closed(now, "a call was interrupted half-way")
             self.perform()
         self.poller.wake()
@@ -331,7 +332,7 @@ class BlockingHandler:
                     break
         except BaseException as error:
             if not asleep:
-                self._interrupted(call, error)
+                self._interrupted(None, error)
             raise
         if not call.done:
             raise CallTimeoutError(
