@@ -18,8 +18,8 @@ from zk_testing.cluster import Cluster
 from zk_testing.embedded import MemoryConnection, MemoryServer, Settings
 from zk_testing.rawclient import RawClient
 from zk_wire import (
-    OPEN_ACL_UNSAFE,
     ACL,
+    OPEN_ACL_UNSAFE,
     CheckVersionRequest,
     CloseSessionRequest,
     ConnectRequest,
@@ -28,9 +28,9 @@ from zk_wire import (
     CreateTTLRequest,
     DeleteRequest,
     FrameBuffer,
+    GetACLRequest,
     GetChildrenRequest,
     GetDataRequest,
-    GetACLRequest,
     MultiRequest,
     NoNodeError,
     Record,
@@ -336,9 +336,7 @@ class _Game:
         assert answers[0] is not None and answers[1] is not None
         slot.real_session = (answers[0].session_id, answers[0].password)
         slot.embedded_session = (answers[1].session_id, answers[1].password)
-        for known, (number, _password) in zip(
-            self._sessions, (slot.real_session, slot.embedded_session), strict=True
-        ):
+        for known, (number, _password) in zip(self._sessions, (slot.real_session, slot.embedded_session), strict=True):
             known.setdefault(number, len(known))
         slot.real, slot.embedded = real, embedded
 
@@ -455,4 +453,16 @@ def _end_session(
         server.expire_session(embedded[0])
 
 
-__all__ = ["BASE", "SLOTS", "Ask", "Bytes", "Connect", "CreateRequest", "DifferenceError", "Lose", "Pair", "Step", "SyncRequest"]
+__all__ = [
+    "BASE",
+    "SLOTS",
+    "Ask",
+    "Bytes",
+    "Connect",
+    "CreateRequest",
+    "DifferenceError",
+    "Lose",
+    "Pair",
+    "Step",
+    "SyncRequest",
+]

@@ -160,11 +160,15 @@ class _Maker:
         """One that mostly succeeds, for the kinds of results."""
         kind = self._one([CreateRequest, Create2Request, CreateContainerRequest])
         path = self._one(SEQUENTIAL)
-        return MultiRequest([kind(path, b"", OPEN, self._one([0, 1, 2, 3, 4, 5, 7])), self.set_data()][: self._one([1, 1, 2])])
+        return MultiRequest(
+            [kind(path, b"", OPEN, self._one([0, 1, 2, 3, 4, 5, 7])), self.set_data()][: self._one([1, 1, 2])]
+        )
 
     def multi_read(self) -> Any:
         kinds = [GetDataRequest, GetChildrenRequest]
-        return MultiReadRequest([self._one(kinds)(self.path(), self._chance(50)) for _ in range(self._one([0, 1, 2, 3]))])
+        return MultiReadRequest(
+            [self._one(kinds)(self.path(), self._chance(50)) for _ in range(self._one([0, 1, 2, 3]))]
+        )
 
     def read(self) -> Any:
         kind = self._one([ExistsRequest, GetDataRequest, GetChildrenRequest, GetChildren2Request])

@@ -1,8 +1,8 @@
 """The embedded server against real ones: the same operations, and everything they say compared.
 
 `CONFORMANCE_OPERATIONS` is how many operations to play for each version (default: a few hundred),
-`CONFORMANCE_VERSIONS` the versions, separated by spaces, `CONFORMANCE_SEED` the first seed. A difference is reported with
-its seed and with a script that was made as short as possible.
+`CONFORMANCE_VERSIONS` the versions, separated by spaces, `CONFORMANCE_SEED` the first seed. A difference is reported
+with its seed and with a script that was made as short as possible.
 """
 
 from __future__ import annotations

@@ -1,1 +1,21 @@
-"""Real ZooKeeper servers, faults and simulation for tests."""
+"""ZooKeeper servers, faults and simulation for tests: real ones, and one inside the test process.
+
+Rule: names are loaded when they are first asked for, so that importing this package is cheap.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .embedded import AsyncEmbeddedServer, EmbeddedServer, MemoryServer, Mode, Settings, VirtualClock
+
+__all__ = ["AsyncEmbeddedServer", "EmbeddedServer", "MemoryServer", "Mode", "Settings", "VirtualClock"]
+
+
+def __getattr__(name: str) -> object:
+    """Load what is asked for."""
+    if name in __all__:
+        from . import embedded
+
+        return getattr(embedded, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -114,9 +114,7 @@ class ServerCore:
         self.profile = profile_of(self.settings.version)
         self.tree = Tree()
         self.watches: Watches[Client] = Watches(self.profile.separate_watch_modes)
-        self.sessions = Sessions(
-            tick_ms=self.settings.tick_ms, start_ms=now_ms, server_id=self.settings.server_id
-        )
+        self.sessions = Sessions(tick_ms=self.settings.tick_ms, start_ms=now_ms, server_id=self.settings.server_id)
         self.clients: dict[Client, None] = {}
         self.mode = Mode.SERVING
         self.last_zxid = 0  # the last one that was applied
@@ -260,9 +258,7 @@ class ServerCore:
         local_only = read_only and self.profile.read_only_needs_local_sessions
         if request.session_id == 0:
             if local_only and not self.settings.local_sessions:
-                self._send(
-                    client, _framed(ReplyHeader(0, self.last_zxid, ErrorCode.NOT_READ_ONLY).encode())
-                )
+                self._send(client, _framed(ReplyHeader(0, self.last_zxid, ErrorCode.NOT_READ_ONLY).encode()))
                 client.muted = True
                 return
             session = self.sessions.create(timeout_ms, now_ms, local=read_only)

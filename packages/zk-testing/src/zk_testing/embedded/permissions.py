@@ -79,7 +79,9 @@ def digest_of(credential: bytes) -> str:
 def masked(acl: tuple[ACL, ...]) -> list[ACL]:
     """The list as those see it who may read the node but not administer it."""
     return [
-        ACL(perms, Id("digest", wanted.id.partition(":")[0] + ":x")) if wanted.scheme == "digest" else ACL(perms, wanted)
+        ACL(perms, Id("digest", wanted.id.partition(":")[0] + ":x"))
+        if wanted.scheme == "digest"
+        else ACL(perms, wanted)
         for perms, wanted in acl
     ]
 

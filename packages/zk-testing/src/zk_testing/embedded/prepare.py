@@ -157,9 +157,7 @@ class Preparation:
         data = request.data
         size = len(data or _NO_DATA)
         self._check_quota(path, 1, size)
-        if isinstance(request, CreateContainerRequest) and not (in_multi and not self._is_container(request, mode)):
-            kind = NodeKind.CONTAINER
-        elif mode.is_container and in_multi:
+        if (isinstance(request, CreateContainerRequest) and not (in_multi and not self._is_container(request, mode))) or (mode.is_container and in_multi):
             kind = NodeKind.CONTAINER
         elif mode.is_ttl:
             kind = NodeKind.TTL

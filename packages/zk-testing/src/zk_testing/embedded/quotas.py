@@ -21,7 +21,7 @@ STATS = "zookeeper_stats"
 class Usage(NamedTuple):
     """Numbers of nodes and of bytes: limits, where -1 is none, or what is used."""
 
-    count: int = -1
+    nodes: int = -1
     size: int = -1
     hard_count: int = -1
     hard_size: int = -1
@@ -45,18 +45,18 @@ class Usage(NamedTuple):
 
     def grown(self, count: int, size: int) -> Usage:
         """The same with so many more nodes and bytes."""
-        return self._replace(count=self.count + count, size=self.size + size)
+        return self._replace(nodes=self.nodes + count, size=self.size + size)
 
     def encode(self) -> bytes:
         """The text servers write."""
-        text = f"count={self.count},bytes={self.size}"
+        text = f"count={self.nodes},bytes={self.size}"
         if self.hard_count > -1 or self.hard_size > -1:
             text += f"=;byteHardLimit={self.hard_size};countHardLimit={self.hard_count}"
         return text.encode()
 
     def exceeded_by(self, used: Usage, count: int, size: int) -> bool:
         """Whether these limits forbid so many more nodes and bytes; only hard ones do."""
-        if count and -1 < self.hard_count < used.count + count:
+        if count and -1 < self.hard_count < used.nodes + count:
             return True
         return bool(size) and -1 < self.hard_size < used.size + size
 

@@ -42,7 +42,7 @@ from zk_wire import (
 
 from .client import Client
 from .permissions import allows, masked
-from .refusal import Refused
+from .refusal import Broken, Refused
 from .tree import Node, Tree
 from .versions import Profile
 from .watches import Watches
@@ -166,7 +166,11 @@ class Reads:
     def check_watches(self, client: Client, request: CheckWatchesRequest) -> bytes:
         """Tell whether a watch is set."""
         self._check_kind(request.type)
-        if not self._watches.is_set(request.path, client, request.type):
+        try:
+            is_set = self._watches.is_set(request.path, client, request.type)
+        except Broken:
+            raise Refused(ErrorCode.MARSHALLING_ERROR) from None
+        if not is_set:
             raise Refused(ErrorCode.NO_WATCHER)
         return b""
 

@@ -17,4 +17,4 @@ class Refused(Exception):
 
 
 class Broken(Exception):
-    """An operation of a multi makes a real server stumble: the whole multi is answered with -5, without results."""
+    """A real server stumbles over the request: the answer is -5, and a multi has no results then."""

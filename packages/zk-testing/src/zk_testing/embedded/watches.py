@@ -14,6 +14,8 @@ from typing import Generic, TypeVar
 
 from zk_wire import EventType, WatcherType
 
+from .refusal import Broken
+
 __all__ = ["PERSISTENT", "RECURSIVE", "STANDARD", "Watches", "WatchTable"]
 
 # The modes, as bits.
@@ -125,8 +127,12 @@ class Watches(Generic[W]):
             self.child.add(path, watcher, mode)
 
     def is_set(self, path: str, watcher: W, kind: int) -> bool:
-        """Answer to checkWatches; before 3.9 anybody's watch counts."""
+        """Answer to checkWatches; before 3.9 anybody's watch counts, and a path without a slash is Broken."""
         if not self._separate:
+            if path and "/" not in path:
+                raise Broken
+            if not path:
+                return False
             return any(table.is_watched(path) for table, _modes in self._meant(kind))
         return any(table.modes(path, watcher) & modes for table, modes in self._meant(kind))
 
