@@ -75,6 +75,7 @@ class Operations:
         self._acl = OPEN_ACL_BYTES if acl is None else encode_acls(acl)
         self._max_request = max_request
         self._ustrings: dict[str, bytes] = {}
+        self._gets: dict[str, bytes] = {}  # whole requests of the most frequent kind
         self._decode_create: Callable[[bytes, int, int], str] = decode_create
         self._decode_create2: Callable[[bytes, int, int], tuple[str, Stat]] = decode_create2
         if chroot:
@@ -100,6 +101,13 @@ class Operations:
         self._ustrings[path] = encoded
         return encoded
 
+    def _encode_get(self, path: str) -> bytes:
+        payload = get_data_payload(self._ustrings.get(path) or self._encode(path), False)
+        if len(self._gets) >= REMEMBERED_PATHS:
+            self._gets.clear()
+        self._gets[path] = payload
+        return payload
+
     def _create_below_chroot(self, buf: bytes, pos: int, end: int) -> str:
         return self.shown(decode_create(buf, pos, end))
 
@@ -111,9 +119,9 @@ class Operations:
 
     def get(self, path: str, watch: Listener | None = None) -> Call[tuple[bytes | None, Stat]]:
         """getData."""
-        ustring = self._ustrings.get(path) or self._encode(path)
         if watch is None:
-            return Call(self.owner, get_data_payload(ustring, False), decode_get_data, path)
+            return Call(self.owner, self._gets.get(path) or self._encode_get(path), decode_get_data, path)
+        ustring = self._ustrings.get(path) or self._encode(path)
         target = self._target(DATA, path, watch)
         return Call(self.owner, get_data_payload(ustring, True), decode_get_data, path, None, target)
 

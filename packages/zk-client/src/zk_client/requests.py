@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from .blocking_port import BlockingPort
     from .calls import Call
+    from .handlers.blocking import BlockingHandler
     from .operations import Operations
     from .states import WatchedEvent
     from .transactions import ReadBatch, Transaction
@@ -40,6 +41,8 @@ class Requests:
     """The operations; `Client` adds the session."""
 
     operations: Operations
+    handler: BlockingHandler
+    call_timeout: float | None
     port: BlockingPort
     _default_acl: Sequence[ACL] | None
 
@@ -63,7 +66,7 @@ class Requests:
         watch: called once with the first WatchedEvent that concerns the node's data, or a `watcher()`.
         Raises NoNodeError (and leaves no watch), NoAuthError.
         """
-        return self._run(self.operations.get(path, watch))  # type: ignore[no-any-return, arg-type]
+        return self.handler.call(self.operations.get(path, watch), self.call_timeout)  # type: ignore[no-any-return, arg-type]
 
     def get_async(self, path: str, watch: Watch | None = None) -> Call[tuple[bytes | None, Stat]]:
         """As `get`, returning a future at once."""

@@ -66,6 +66,16 @@ class SessionCore(Machine):
         self._change(SessionState.CONNECTING)
         self._attempt_at(now)
 
+    def send_alone(self, call: Call[Any], now: float) -> bytes:
+        """As `submit` when nothing else waits to be sent: the request's frame, or nothing if it cannot go right now."""
+        if self.phase != READY or self.output or call.auth is not None:
+            return b""
+        connection = self.connection
+        assert connection is not None
+        call.sent_at = now
+        self.timers.sent = now
+        return connection.send(call)
+
     def submit(self, call: Call[Any], now: float) -> None:
         """Take a request: it is sent, or queued, or completed with an error."""
         phase = self.phase

@@ -7,7 +7,7 @@ steps aside and only looks in every few milliseconds; when it finds that nobody 
 from __future__ import annotations
 
 from .._session.machine import CONNECTING, IDLE
-from .link import RECEIVE, Link
+from .link import Link
 from .log import logger
 
 TYPE_CHECKING = False
@@ -103,13 +103,7 @@ class Background:
             self._seen = handler.leads - 1
             return
         try:
-            data = link.recv(RECEIVE) if not handler.missing else handler.receive_large(link)
-            if data:
-                handler.received(link, data)
-            else:
-                handler.lost(link, "closed by the server")
-        except OSError as error:
-            handler.lost(link, f"cannot receive: {error}")
+            handler.read(link)
         finally:
             link.lead.release()
             if handler.waiters:

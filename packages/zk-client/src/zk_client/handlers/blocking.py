@@ -117,11 +117,16 @@ class BlockingHandler:
         data = NO_DATA
         try:
             with self.mutex:
-                core.submit(call, self._now())
+                now = self._now()
                 link = self.link
-                if link is not None and not link.sending and core.output and not link.rest:
-                    link.sending = True
-                    data = core.take_output()
+                if link is not None and not link.sending and not link.rest:
+                    data = core.send_alone(call, now)
+                    if not data:
+                        core.submit(call, now)
+                        data = core.take_output() if core.output else NO_DATA
+                    link.sending = data is not NO_DATA
+                else:
+                    core.submit(call, now)
                 if core.completed or core.actions:
                     self.perform()
             if data:
@@ -131,7 +136,8 @@ class BlockingHandler:
                 # The common case of `wait`, written out: nobody reads, so this caller does.
                 self.leads += 1
                 try:
-                    self._lead(link, call, None)
+                    while not call.done and not link.dead:
+                        self.read(link)
                 finally:
                     link.lead.release()
                     if self.waiters:
@@ -141,6 +147,8 @@ class BlockingHandler:
             raise
         if not call.done:
             self._wait_or_withdraw(call, timeout)
+        if call.error == 0 and call.failure is None and call.convert is None:
+            return call.reply
         return call.result()
 
     def submit(self, call: Call[Any]) -> None:
@@ -373,33 +381,22 @@ class BlockingHandler:
 
     def _lead(self, link: Link, call: Call[Any], deadline: float | None) -> bool:
         """Read for everybody until the call is done or the connection ends; False when time is up first."""
-        recv = link.recv
-        try:
-            while not call.done and not link.dead:
-                if deadline is not None and not link.readable(deadline - self._now()):
-                    return False
-                data = recv(RECEIVE) if not self.missing else self.receive_large(link)
-                if not data:
-                    self.lost(link, "closed by the server")
-                    return True
-                self.received(link, data)
-        except OSError as error:
-            self.lost(link, f"cannot receive: {error}")
+        while not call.done and not link.dead:
+            if deadline is not None and not link.readable(deadline - self._now()):
+                return False
+            self.read(link)
         return True
 
-    def receive_large(self, link: Link) -> int:
-        """Receive a part of a large frame into the memory where it belongs."""
-        with self.mutex:
-            if self.link is not link:
-                return 0
-            room = self.core.room()
+    def read(self, link: Link) -> None:
+        """Receive once, and tell the core; only whoever leads may call it."""
         try:
-            return link.receive_into(room)
-        finally:
-            room.release()
-
-    def received(self, link: Link, data: bytes | int) -> None:
-        """Tell the core: bytes, or how many were written into its memory."""
+            data = link.recv(RECEIVE) if not self.missing else self._receive_large(link)
+        except OSError as error:
+            self.lost(link, f"cannot receive: {error}")
+            return
+        if not data:
+            self.lost(link, "closed by the server")
+            return
         core = self.core
         with self.mutex:
             if self.link is not link:
@@ -412,6 +409,17 @@ class BlockingHandler:
             if not core.output or link.sending:
                 return
         self.flush(wait=False)
+
+    def _receive_large(self, link: Link) -> int:
+        """Receive a part of a large frame into the memory where it belongs."""
+        with self.mutex:
+            if self.link is not link:
+                return 0
+            room = self.core.room()
+        try:
+            return link.receive_into(room)
+        finally:
+            room.release()
 
     def lost(self, link: Link, reason: str) -> None:
         with self.mutex:

@@ -27,6 +27,7 @@ class Link:
         sock.setblocking(True)
         self.socket = sock
         self.recv = sock.recv
+        self.send = sock.sendall  # everything, waiting while the server does not take it
         self.lead = runtime.lock()  # held by whoever reads
         self.sending = False  # guarded by the handler's mutex
         self.rest = b""  # what a send that would not wait has left over
@@ -41,10 +42,6 @@ class Link:
         poll = select.poll()
         poll.register(self.socket, select.POLLIN)
         return bool(poll.poll(max(0, int(timeout * 1000 + 0.999))))
-
-    def send(self, data: bytes) -> None:
-        """Send everything, waiting while the server does not take it."""
-        self.socket.sendall(data)
 
     def send_some(self, data: bytes) -> bytes:
         """Send what can be sent without waiting and return the rest."""
