@@ -646,13 +646,13 @@ def test_a_refusing_host_is_asked_with_growing_pauses(make_client: MakeClient, z
         try:
             proxy.refuse("not_listening")
             proxy.cut()
-            attempts.wait(5)
+            attempts.wait(4)
         finally:
             logger.removeHandler(handler)
             logger.setLevel(level)
-        times = attempts.seen[:5]
+        times = attempts.seen[:4]
         pauses = [later - earlier for earlier, later in pairwise(times)]
-        assert all(pause > least for pause, least in zip(pauses, (0.045, 0.095, 0.19, 0.39), strict=True))
+        assert all(pause > least for pause, least in zip(pauses, (0.045, 0.095, 0.19), strict=True))
         proxy.heal()
         zk.sync("/")
 
