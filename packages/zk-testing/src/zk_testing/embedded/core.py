@@ -64,7 +64,7 @@ from .permissions import SUPER, allows, digest_of
 from .prepare import Preparation, Write
 from .reads import Reads
 from .refusal import Broken, Refused
-from .results import multi_results
+from .results import fault_of, multi_results
 from .sessions import Session, Sessions, password_of
 from .settings import Settings
 from .transactions import Applied, Change, CloseSession, CreateNode, DeleteNode, Failed, Nothing, Transaction, apply
@@ -388,16 +388,15 @@ class ServerCore:
         self._reply(client, xid, body)
 
     def _multi(self, client: Client, xid: int, request: MultiRequest, session: Session, now_ms: int) -> None:
-        if any(_is_undecodable(operation, self.profile.create2_in_multi) for operation in request.ops):
-            self._commit(Failed(ErrorCode.MARSHALLING_ERROR), now_ms)
-            raise Refused(ErrorCode.MARSHALLING_ERROR)
-        if any(isinstance(operation, SetDataRequest) and operation.path is None for operation in request.ops):
-            if self.profile.garbage_takes_zxid:
-                self._zxids_given += 1
-                self._reply(client, xid, MultiResponse([]).encode(), err=ErrorCode.MARSHALLING_ERROR)
-                return
-            self._commit(Failed(ErrorCode.MARSHALLING_ERROR), now_ms)
-            raise Refused(ErrorCode.MARSHALLING_ERROR)
+        fault = fault_of(request.ops, self.profile)
+        if fault is not None:
+            if fault.applies_zxid:
+                self._commit(Failed(ErrorCode.MARSHALLING_ERROR), now_ms)
+            else:
+                self._zxids_given += fault.skips_zxid
+            body = MultiResponse([]).encode() if fault.with_body else b""
+            self._reply(client, xid, body, err=ErrorCode.MARSHALLING_ERROR)
+            return
         try:
             changes = Preparation(self.tree, self._rules, session.id, client.identities).multi(request.ops)
         except Broken:
@@ -524,9 +523,3 @@ def _sessionless_until(client: Client) -> int:
 def _framed(content: bytes) -> bytes:
     return len(content).to_bytes(4, "big") + content
 
-
-def _is_undecodable(operation: object, new: bool) -> bool:
-    """Whether a server takes an operation of a multi, which has the right form, for one that it cannot decode."""
-    if isinstance(operation, CreateRequest | Create2Request | CreateContainerRequest):
-        return new and not 0 <= operation.flags <= 4
-    return new and isinstance(operation, CreateTTLRequest) and not 0 <= operation.flags <= 6
