@@ -6,8 +6,8 @@ from typing import Any, TypeVar
 
 from zk_testing.embedded import MemoryServer, Settings
 from zk_wire import (
-    OPEN_ACL_UNSAFE,
     ACL,
+    OPEN_ACL_UNSAFE,
     AuthPacket,
     ClientConnection,
     CloseSessionRequest,
@@ -127,9 +127,7 @@ class Talker:
         self._pump()
         return exchange.error
 
-    def create(
-        self, path: str, data: bytes | None = b"", flags: int = 0, acl: list[ACL] | None = OPEN
-    ) -> str:
+    def create(self, path: str, data: bytes | None = b"", flags: int = 0, acl: list[ACL] | None = OPEN) -> str:
         return self.ask(CreateRequest(path, data, acl, flags)).path
 
     def create2(self, path: str, flags: int = 0) -> Stat:

@@ -131,9 +131,7 @@ def test_a_multi_tells_in_the_order_of_its_operations() -> None:
     me, other = pair()
     me.ask(AddWatchRequest("/", 1))
     other.ask(
-        MultiRequest(
-            [CreateRequest("/b", b"", OPEN, 0), CreateRequest("/a", b"", OPEN, 0), DeleteRequest("/b", -1)]
-        )
+        MultiRequest([CreateRequest("/b", b"", OPEN, 0), CreateRequest("/a", b"", OPEN, 0), DeleteRequest("/b", -1)])
     )
     assert me.heard() == [(CREATED, "/b"), (CREATED, "/a"), (DELETED, "/b")]
 
@@ -378,11 +376,7 @@ def test_set_watches_tells_what_was_missed_and_registers_the_rest() -> None:
     since = other.create2("/mark").czxid
     other.set("/new")
     other.create("/parent/child")
-    me.ask(
-        SetWatches(
-            since, ["/gone", "/new", "/old"], ["/old", "/later"], ["/gone", "/parent", "/old"]
-        )
-    )
+    me.ask(SetWatches(since, ["/gone", "/new", "/old"], ["/old", "/later"], ["/gone", "/parent", "/old"]))
     assert me.heard() == [
         (DELETED, "/gone"), (CHANGED, "/new"), (CREATED, "/old"), (DELETED, "/gone"), (CHILD, "/parent")
     ]  # fmt: skip

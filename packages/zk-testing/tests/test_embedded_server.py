@@ -1,0 +1,274 @@
+"""The embedded server on sockets: in a thread, in an asyncio loop, and from the command line."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import socket
+import threading
+import time
+
+import pytest
+from embedded_client import OPEN, server_of
+
+from zk_testing import AsyncEmbeddedServer, EmbeddedServer, Mode, VirtualClock
+from zk_testing.__main__ import main
+from zk_testing.errors import ConversationError
+from zk_testing.rawclient import RawClient
+from zk_wire import (
+    ADMIN_WORDS,
+    CreateRequest,
+    Exchange,
+    ExistsRequest,
+    GetDataRequest,
+    SetDataRequest,
+    parse_conf,
+    parse_cons,
+    parse_isro,
+    parse_mntr,
+    parse_srvr,
+    parse_stat,
+)
+
+
+def ask_word(address: str, word: str) -> str:
+    host, _, port = address.rpartition(":")
+    with socket.create_connection((host, int(port)), 5) as sock:
+        sock.sendall(word.encode())
+        return b"".join(iter(lambda: sock.recv(65536), b"")).decode()
+
+
+def test_a_client_works_with_it_over_a_socket() -> None:
+    with EmbeddedServer() as server, RawClient(server.address) as raw:
+        raw.request(CreateRequest("/a", b"1", OPEN, 0))
+        raw.request(GetDataRequest("/a", True))
+        raw.request(SetDataRequest("/a", b"2", -1))
+        assert raw.wait_notification().path == "/a"
+        assert raw.request(GetDataRequest("/a", False)).data == b"2"
+
+
+def test_it_starts_in_under_ten_milliseconds() -> None:
+    times: list[float] = []
+    for _ in range(10):
+        started = time.perf_counter()
+        with EmbeddedServer():
+            times.append(time.perf_counter() - started)
+    assert min(times) < 0.010
+
+
+def test_nothing_is_left_after_stop() -> None:
+    threads = threading.active_count()
+    server = EmbeddedServer()
+    server.start()
+    raw = RawClient(server.address)
+    server.stop()
+    server.stop()
+    raw.wait_closed()
+    raw.close()
+    assert threading.active_count() == threads
+    assert not server.running
+
+
+def test_it_keeps_its_port_its_data_and_its_sessions_from_one_life_to_the_next() -> None:
+    server = EmbeddedServer()
+    with server:
+        address = server.address
+        raw = RawClient(address)
+        raw.request(CreateRequest("/e", b"", OPEN, 1))
+        raw.close()
+    with server, RawClient(address, session=raw.session) as again:
+        assert again.request(ExistsRequest("/e", False)).stat.ephemeral_owner == raw.session_id
+
+
+def test_the_connection_string_takes_a_chroot() -> None:
+    with EmbeddedServer() as server:
+        assert server.connection_string("/app") == f"127.0.0.1:{server.port}/app" == server.hosts + "/app"
+
+
+def test_a_session_can_be_expired_from_outside() -> None:
+    with EmbeddedServer() as server:
+        raw = RawClient(server.address)
+        assert server.sessions() == [raw.session_id]
+        server.expire_session(raw.session_id)
+        raw.wait_closed()
+        raw.close()
+        with pytest.raises(ConversationError, match="SessionGone"):
+            RawClient(server.address, session=raw.session)
+        with pytest.raises(KeyError):
+            server.expire_session(raw.session_id)
+
+
+def test_connections_can_be_dropped_while_sessions_live() -> None:
+    with EmbeddedServer() as server:
+        raw = RawClient(server.address)
+        server.drop_connections()
+        raw.wait_closed()
+        raw.close()
+        with RawClient(server.address, session=raw.session):
+            pass
+
+
+def test_a_virtual_clock_moves_only_when_told() -> None:
+    with EmbeddedServer(clock=VirtualClock()) as server:
+        raw = RawClient(server.address, session_timeout=5)
+        server.advance(4.9)
+        raw.request(ExistsRequest("/", False))
+        server.advance(5.3)
+        raw.wait_closed()
+        raw.close()
+
+
+def test_real_time_cannot_be_advanced() -> None:
+    with EmbeddedServer() as server, pytest.raises(ValueError, match="VirtualClock"):
+        server.advance(1)
+
+
+def test_a_silent_session_expires_in_real_time() -> None:
+    with EmbeddedServer(tick_ms=20) as server:
+        raw = RawClient(server.address, session_timeout=0.04)
+        raw.wait_closed()
+        raw.close()
+        assert server.sessions() == []
+
+
+def test_what_fails_inside_a_call_is_raised_by_it() -> None:
+    with EmbeddedServer() as server, pytest.raises(ZeroDivisionError):
+        server.call(lambda core: core.last_zxid // 0)
+
+
+def test_a_client_that_does_not_read_does_not_stop_the_others() -> None:
+    with EmbeddedServer() as server, RawClient(server.address) as lazy, RawClient(server.address) as other:
+        other.request(CreateRequest("/big", bytes(500_000), OPEN, 0))
+        exchanges = [lazy.send(GetDataRequest("/big", False)) for _ in range(100)]
+        other.request(ExistsRequest("/big", False))
+        assert len(lazy.wait(exchanges[-1]).data or b"") == 500_000
+
+
+def test_pipelined_requests_are_answered_in_order() -> None:
+    with EmbeddedServer() as server, RawClient(server.address) as raw:
+        exchanges: list[Exchange[object]] = [raw.send(CreateRequest(f"/{n}", b"", OPEN, 0)) for n in range(500)]
+        assert [raw.wait(exchange) and exchange.zxid for exchange in exchanges] == list(range(2, 502))
+
+
+@pytest.mark.parametrize("version", ["2.0", "3.5.10", "3.11", "newer", ""])
+def test_versions_that_cannot_be_embedded_are_refused(version: str) -> None:
+    with pytest.raises(ValueError, match="version"):
+        EmbeddedServer(version=version)
+
+
+@pytest.mark.parametrize(("line", "exact"), [("3.6", "3.6.4"), ("3.8", "3.8.7"), ("3.8.4", "3.8.4"), ("3.9", "3.9.6")])
+def test_a_line_stands_for_a_release(line: str, exact: str) -> None:
+    with EmbeddedServer(version=line) as server:
+        assert server.version == exact
+
+
+# Four-letter words
+
+
+def test_every_word_is_answered_as_zk_wire_reads_it() -> None:
+    with EmbeddedServer(version="3.8") as server, RawClient(server.address) as raw:
+        raw.request(CreateRequest("/a", b"", OPEN, 1))
+        raw.request(GetDataRequest("/a", True))
+        answers = {word: ask_word(server.address, word) for word in ADMIN_WORDS - {"stmk"}}
+    assert answers["ruok"] == "imok"
+    status = parse_srvr(answers["srvr"])
+    assert (status.mode, status.zxid, status.node_count) == ("standalone", 2, 6)
+    assert parse_stat(answers["stat"]).mode == "standalone"
+    assert parse_isro(answers["isro"]) is not None
+    measures = parse_mntr(answers["mntr"])
+    assert (measures["zk_ephemerals_count"], measures["zk_watch_count"]) == (1, 1)
+    assert parse_conf(answers["conf"])["tickTime"] == "200"
+    assert any(client.details.get("sid") == f"0x{raw.session_id:x}" for client in parse_cons(answers["cons"]))
+    assert answers["wchs"] == "1 connections watching 1 paths\nTotal watches:1\n"
+    assert answers["wchp"] == f"/a\n\t0x{raw.session_id:x}\n"
+    assert answers["wchc"] == f"0x{raw.session_id:x}\n\t/a\n"
+    assert f"0x{raw.session_id:x}:\n\t/a\n" in answers["dump"]
+    assert answers["crst"] == "Connection stats reset.\n"
+    assert answers["srst"] == "Server stats reset.\n"
+    assert answers["envi"].startswith("Environment:\n")
+
+
+def test_a_word_outside_of_the_whitelist_is_refused() -> None:
+    server = server_of(admin_words=frozenset({"srvr"}))
+    line = server.connect()
+    line.send(b"mn")
+    line.send(b"tr")
+    assert line.take() == b"mntr is not executed because it is not in the whitelist.\n"
+    assert line.closed
+
+
+def test_an_unknown_word_is_an_absurd_length() -> None:
+    line = server_of().connect()
+    line.send(b"what")
+    assert line.closed and line.take() == b""
+
+
+# Other worlds
+
+
+def test_it_serves_in_an_asyncio_loop() -> None:
+    async def talk() -> None:
+        async with AsyncEmbeddedServer(version="3.8") as server:
+
+            def blocking() -> bytes | None:
+                with RawClient(server.address) as raw:
+                    raw.request(CreateRequest("/a", b"1", OPEN, 0))
+                    return raw.request(GetDataRequest("/a", False)).data
+
+            assert await asyncio.to_thread(blocking) == b"1"
+            assert len(server.core.sessions) == 0
+
+    asyncio.run(talk())
+
+
+def test_sessions_expire_in_an_asyncio_loop() -> None:
+    async def talk() -> None:
+        async with AsyncEmbeddedServer() as server:
+            raw = await asyncio.to_thread(RawClient, server.address)
+            server.expire_session(raw.session_id)
+            await asyncio.to_thread(raw.wait_closed)
+            raw.close()
+            server.set_mode(Mode.NOT_SERVING)
+            with pytest.raises(ConversationError):
+                await asyncio.to_thread(RawClient, server.address)
+
+    asyncio.run(talk())
+
+
+def test_the_command_serves_until_it_is_stopped() -> None:
+    shown, end = io.StringIO(), threading.Event()
+    codes: list[int] = []
+
+    class Shown(io.StringIO):
+        def flush(self) -> None:
+            ready.set()
+
+    ready = threading.Event()
+    shown = Shown()
+
+    def run() -> None:
+        codes.append(main(["serve", "--version", "3.8"], until=end))
+
+    with contextlib.redirect_stdout(shown):
+        thread = threading.Thread(target=run)
+        thread.start()
+        assert ready.wait(10)
+        with RawClient(shown.getvalue().strip()) as raw:
+            raw.request(ExistsRequest("/", False))
+        end.set()
+        thread.join(10)
+    assert codes == [0]
+
+
+def test_the_command_says_why_it_cannot_serve(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["serve", "--version", "2.0"]) == 2
+    assert "version" in capsys.readouterr().err
+
+
+def test_a_client_of_zk_client_works_with_it() -> None:
+    zk_client = pytest.importorskip("zk_client")
+    with EmbeddedServer() as server, zk_client.Client(server.hosts) as client:
+        client.create("/a", b"1")
+        data, _stat = client.get("/a")
+        assert data == b"1"
