@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import zk_wire
 from zk_wire import RemoteProtocolError
 
+from . import _wire
 from ._session.core import SessionCore
 from ._session.machine import SessionConfig
 from ._session.watches import PERSISTENT, RECURSIVE
@@ -263,7 +263,7 @@ class Client(Requests):
 
     def server_version(self) -> tuple[int, ...]:
         """The connected server's version, for example (3, 9, 4); asks `srvr`, which servers allow by default."""
-        version = zk_wire.parse_srvr(self.command("srvr")).version
+        version = _wire.parse_srvr(self.command("srvr")).version
         numbers = version.partition("-")[0].split(".")
         if not all(number.isdigit() for number in numbers):
             raise RemoteProtocolError(f"the server calls its version {version!r}")

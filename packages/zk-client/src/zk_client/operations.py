@@ -9,7 +9,6 @@ Paths are the user's, below the chroot; the server's are made from them once and
 
 from __future__ import annotations
 
-import zk_wire
 from zk_wire import (
     OPEN_ACL_BYTES,
     CreateMode,
@@ -35,6 +34,7 @@ from zk_wire import (
     strip_chroot,
 )
 
+from . import _wire
 from ._session.recovery import UNTELLABLE, CreateRecovery, DeleteRecovery, SetRecovery
 from ._session.watches import CHILD, DATA, PERSISTENT, RECURSIVE, Listener, WatchTarget
 from .calls import Call
@@ -151,13 +151,11 @@ class Operations:
 
     def get_acls(self, path: str) -> Call[tuple[list[ACL], Stat]]:
         """getACL."""
-        return self._request(zk_wire.GetACLRequest(self.full(path)), path, lambda reply: (list(reply.acl), reply.stat))
+        return self._request(_wire.GetACLRequest(self.full(path)), path, lambda reply: (list(reply.acl), reply.stat))
 
     def get_all_children_number(self, path: str) -> Call[int]:
         """getAllChildrenNumber."""
-        return self._request(
-            zk_wire.GetAllChildrenNumberRequest(self.full(path)), path, lambda reply: reply.total_number
-        )
+        return self._request(_wire.GetAllChildrenNumberRequest(self.full(path)), path, lambda reply: reply.total_number)
 
     def get_ephemerals(self, prefix: str = "/") -> Call[list[str]]:
         """getEphemerals; the prefix is compared by component, as the server does not."""
@@ -169,15 +167,15 @@ class Operations:
                 self.shown(path) for path, inside in zip(reply.ephemerals, found, strict=True) if inside is not None
             ]
 
-        return self._request(zk_wire.GetEphemeralsRequest(prefix_path), prefix, below)
+        return self._request(_wire.GetEphemeralsRequest(prefix_path), prefix, below)
 
     def whoami(self) -> Call[list[ClientInfo]]:
         """whoAmI."""
-        return self._request(zk_wire.WhoAmIRequest(), None, lambda reply: list(reply.client_info))
+        return self._request(_wire.WhoAmIRequest(), None, lambda reply: list(reply.client_info))
 
     def sync(self, path: str) -> Call[str]:
         """sync."""
-        return self._request(zk_wire.SyncRequest(self.full(path)), path, lambda reply: path)
+        return self._request(_wire.SyncRequest(self.full(path)), path, lambda reply: path)
 
     def get_config(self, watch: Listener | None = None) -> Call[tuple[bytes | None, Stat]]:
         """getData of the config node, which no chroot hides."""
@@ -276,7 +274,7 @@ class Operations:
     def set_acls(self, path: str, acls: Sequence[ACL], version: int = -1) -> Call[Stat]:
         """setACL; the version is that of the ACL (aversion)."""
         encode_acls(acls)
-        request = zk_wire.SetACLRequest(self.full(path), tuple(acls), check_version(path, version))
+        request = _wire.SetACLRequest(self.full(path), tuple(acls), check_version(path, version))
         call = self._request(request, path, lambda reply: reply.stat)
         call.recovery = UNTELLABLE
         return call
@@ -288,7 +286,7 @@ class Operations:
         for name, text in (("joining", joining), ("leaving", leaving), ("new_members", new_members)):
             if text is not None and not isinstance(text, str):
                 raise TypeError(f"{name} must be a str or None, not {type(text).__name__}")
-        request = zk_wire.ReconfigRequest(joining, leaving, new_members, from_config)
+        request = _wire.ReconfigRequest(joining, leaving, new_members, from_config)
         call: Call[tuple[bytes | None, Stat]] = self._request(request, CONFIG_PATH, data_and_stat)
         call.recovery = UNTELLABLE
         return call
@@ -303,15 +301,15 @@ class Operations:
         if not isinstance(credential, (str, bytes)):
             raise TypeError(f"credential must be a str or bytes, not {type(credential).__name__}")
         secret = credential.encode() if isinstance(credential, str) else bytes(credential)
-        call: Call[None] = Call(self.owner, zk_wire.AuthPacket(scheme, secret).payload(), decode_nothing, None)
+        call: Call[None] = Call(self.owner, _wire.AuthPacket(scheme, secret).payload(), decode_nothing, None)
         call.auth = (scheme, secret)
         return call
 
     def add_watch(self, path: str, listener: Listener, *, recursive: bool) -> Call[None]:
         """addWatch: a persistent watch, which needs a server of 3.6 or newer."""
-        mode = zk_wire.AddWatchMode.PERSISTENT_RECURSIVE if recursive else zk_wire.AddWatchMode.PERSISTENT
+        mode = _wire.AddWatchMode.PERSISTENT_RECURSIVE if recursive else _wire.AddWatchMode.PERSISTENT
         target = self._target(RECURSIVE if recursive else PERSISTENT, path, listener)
-        request = zk_wire.AddWatchRequest(target.path, mode)
+        request = _wire.AddWatchRequest(target.path, mode)
         return Call(self.owner, request.payload(), discard_reply, path, None, target)
 
     # Helpers

@@ -10,7 +10,6 @@ The transitions behind it are in `machine`.
 
 from __future__ import annotations
 
-import zk_wire
 from zk_wire import (
     AuthFailedError,
     Connected,
@@ -27,6 +26,7 @@ from zk_wire import (
     error_for_code,
 )
 
+from .. import _wire
 from ..calls import Call
 from ..errors import CancelledCallError, SessionClosedError
 from ..states import SessionState
@@ -162,7 +162,7 @@ class SessionCore(Machine):
             return
         self._resume = None
         if self.phase >= PREPARING and close_session:
-            self._ask(zk_wire.CloseSessionRequest(), self._session_closed)
+            self._ask(_wire.CloseSessionRequest(), self._session_closed)
             self.timers.sent = now
             self.phase = CLOSING
             self._search = None

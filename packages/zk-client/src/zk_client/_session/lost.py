@@ -5,8 +5,7 @@ Rule: every write handed in comes out exactly once, with a verdict; what cannot 
 
 from __future__ import annotations
 
-import zk_wire
-
+from .. import _wire
 from .recovery import UNKNOWN, Answer, Situation, Verdict
 from .steps import Step
 
@@ -102,7 +101,7 @@ class LostWrites:
                 investigation = call.recovery.investigate(Situation(baseline, session_id, alone))
                 self._advance(index, investigation, None, ask, done, now)
 
-        ask(zk_wire.SyncRequest("/"), synced)
+        ask(_wire.SyncRequest("/"), synced)
 
     def _advance(
         self,

@@ -20,7 +20,6 @@ from __future__ import annotations
 
 from collections import deque
 
-import zk_wire
 from zk_wire import (
     AuthFailedError,
     ClientConnection,
@@ -35,6 +34,7 @@ from zk_wire import (
     strip_chroot,
 )
 
+from .. import _wire
 from ..calls import Call
 from ..errors import SessionClosedError
 from ..states import ALLOWED, SessionState, WatchedEvent
@@ -250,7 +250,7 @@ class Machine:
                 self._rearm(now)
 
         for scheme, credential in self._auths:
-            self.output.append(self.connection.send_auth(Step(zk_wire.AuthPacket(scheme, credential), authenticated)))
+            self.output.append(self.connection.send_auth(Step(_wire.AuthPacket(scheme, credential), authenticated)))
 
     def _refuse_auth(self, now: float, code: int) -> None:
         scheme = ", ".join(sorted({scheme for scheme, _ in self._auths}))
@@ -503,11 +503,11 @@ class Machine:
         self.actions.append(Deliver(listener, event, len(self.completed)))
 
     def _renew_watch(self, mode: int, path: str) -> None:
-        kind = zk_wire.AddWatchMode.PERSISTENT if mode == PERSISTENT else zk_wire.AddWatchMode.PERSISTENT_RECURSIVE
-        self._ask(zk_wire.AddWatchRequest(path, kind), ignore)
+        kind = _wire.AddWatchMode.PERSISTENT if mode == PERSISTENT else _wire.AddWatchMode.PERSISTENT_RECURSIVE
+        self._ask(_wire.AddWatchRequest(path, kind), ignore)
 
     def _remove_watch(self, path: str) -> None:
-        self._ask(zk_wire.RemoveWatchesRequest(path, zk_wire.WatcherType.ANY), ignore)
+        self._ask(_wire.RemoveWatchesRequest(path, _wire.WatcherType.ANY), ignore)
 
     def _log(self, level: int, message: str) -> None:
         self.actions.append(Log(level, message))

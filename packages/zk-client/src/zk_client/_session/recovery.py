@@ -24,7 +24,6 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 
-import zk_wire
 from zk_wire import (
     BadVersionError,
     CreateMode,
@@ -36,6 +35,8 @@ from zk_wire import (
     split_path,
     strip_chroot,
 )
+
+from .. import _wire
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -126,8 +127,8 @@ class CreateRecovery(Recovery):
         if self.mode.is_sequential:
             return (yield from self._among_siblings(situation))
         node, above = yield [
-            zk_wire.ExistsRequest(self.path, False),
-            zk_wire.ExistsRequest(split_path(self.path)[0], False),
+            _wire.ExistsRequest(self.path, False),
+            _wire.ExistsRequest(split_path(self.path)[0], False),
         ]
         if node.error == NO_NODE:
             return NOT_APPLIED if self._stays(situation) or untouched(above, situation) else UNKNOWN
@@ -142,7 +143,7 @@ class CreateRecovery(Recovery):
 
     def _among_siblings(self, situation: Situation) -> Investigation:
         parent, prefix = split_path(self.path)
-        (listing,) = yield [zk_wire.GetChildren2Request(parent, False)]
+        (listing,) = yield [_wire.GetChildren2Request(parent, False)]
         if listing.error:
             return NOT_APPLIED if self._stays(situation) and listing.error == NO_NODE else UNKNOWN
         if listing.reply.stat.pzxid <= situation.baseline:
@@ -153,7 +154,7 @@ class CreateRecovery(Recovery):
         if not candidates or not (self.unique or self.mode.is_ephemeral) or len(candidates) > MOST_CANDIDATES:
             return UNKNOWN
         paths = [join_path(parent, name) for name in candidates]
-        answers = yield [zk_wire.ExistsRequest(path, False) for path in paths]
+        answers = yield [_wire.ExistsRequest(path, False) for path in paths]
         ours = [
             (path, answer.reply.stat)
             for path, answer in zip(paths, answers, strict=True)
@@ -191,8 +192,8 @@ class SetRecovery(Recovery):
 
     def investigate(self, situation: Situation) -> Investigation:
         node, above = yield [
-            zk_wire.GetDataRequest(self.path, False),
-            zk_wire.ExistsRequest(split_path(self.path)[0], False),
+            _wire.GetDataRequest(self.path, False),
+            _wire.ExistsRequest(split_path(self.path)[0], False),
         ]
         if node.error == NO_NODE:
             if untouched(above, situation):
@@ -222,8 +223,8 @@ class DeleteRecovery(Recovery):
 
     def investigate(self, situation: Situation) -> Investigation:
         node, above = yield [
-            zk_wire.ExistsRequest(self.path, False),
-            zk_wire.ExistsRequest(split_path(self.path)[0], False),
+            _wire.ExistsRequest(self.path, False),
+            _wire.ExistsRequest(split_path(self.path)[0], False),
         ]
         if node.error == NO_NODE:
             # It is gone; by whom is known only when nobody can have deleted it meanwhile.

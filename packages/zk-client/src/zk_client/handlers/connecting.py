@@ -9,8 +9,7 @@ import errno
 import os
 import socket
 
-import zk_wire
-
+from .. import _wire
 from .log import logger
 
 TYPE_CHECKING = False
@@ -106,7 +105,7 @@ def ask(runtime: Runtime, host: Host, command: str, timeout: float, limit: int =
             with runtime.socket(family) as sock:
                 sock.settimeout(timeout)
                 sock.connect(address)
-                sock.sendall(zk_wire.encode_command(command))
+                sock.sendall(_wire.encode_command(command))
                 parts: list[bytes] = []
                 size = 0
                 while part := sock.recv(65536):
@@ -124,7 +123,7 @@ def search_read_write(runtime: Runtime, probe: Probe) -> Host | None:
     """The first host that says it serves writes; None when none does."""
     for host in probe.hosts:
         try:
-            if zk_wire.parse_isro(ask(runtime, host, "isro", probe.timeout)) is False:
+            if _wire.parse_isro(ask(runtime, host, "isro", probe.timeout)) is False:
                 return host
         except Exception as error:  # noqa: BLE001 - the search goes on
             logger().debug("search for a read-write server: %s: %s", host, error)
