@@ -63,7 +63,7 @@ from .client import Client
 from .permissions import SUPER, allows, digest_of
 from .prepare import Preparation, Write
 from .reads import Reads
-from .refusal import Broken, Refused
+from .refusal import BrokenRequestError, RefusedError
 from .results import fault_of, multi_results
 from .sessions import Session, Sessions, password_of
 from .settings import Settings
@@ -303,7 +303,7 @@ class ServerCore:
             if self.mode is Mode.READ_ONLY and (
                 opcode in _NOT_READ_ONLY or (isinstance(request, CloseSessionRequest) and not session.local)
             ):
-                raise Refused(ErrorCode.NOT_READ_ONLY)
+                raise RefusedError(ErrorCode.NOT_READ_ONLY)
             if read is not None:
                 self._reply(client, xid, read(client, request))
             elif opcode == OpCode.PING:
@@ -325,7 +325,7 @@ class ServerCore:
                 self._write(client, xid, request, session, now_ms)
             else:
                 self._unknown(client, xid)
-        except Refused as refusal:
+        except RefusedError as refusal:
             self._reply(client, xid, err=refusal.code)
 
     def _malformed(self, client: Client, event: MalformedRequest, now_ms: int) -> None:
@@ -378,7 +378,7 @@ class ServerCore:
         change = Preparation(self.tree, self._rules, session.id, client.identities).single(request)
         applied = self._commit(change, now_ms)
         if isinstance(change, Failed):
-            raise Refused(change.code)
+            raise RefusedError(change.code)
         if isinstance(request, CheckVersionRequest):
             return  # until 3.8.4 and 3.9.2 a check that holds is never answered
         body = applied.stat
@@ -399,9 +399,9 @@ class ServerCore:
             return
         try:
             changes = Preparation(self.tree, self._rules, session.id, client.identities).multi(request.ops)
-        except Broken:
+        except BrokenRequestError:
             self._commit(Failed(ErrorCode.MARSHALLING_ERROR), now_ms)
-            raise Refused(ErrorCode.MARSHALLING_ERROR) from None
+            raise RefusedError(ErrorCode.MARSHALLING_ERROR) from None
         applied = self._commit_all(changes, now_ms)
         self._reply(client, xid, MultiResponse(multi_results(request.ops, applied)).encode())
 
@@ -522,4 +522,3 @@ def _sessionless_until(client: Client) -> int:
 
 def _framed(content: bytes) -> bytes:
     return len(content).to_bytes(4, "big") + content
-

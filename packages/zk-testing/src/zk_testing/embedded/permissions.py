@@ -16,7 +16,7 @@ from hashlib import sha1
 
 from zk_wire import ACL, OPEN_ACL_UNSAFE, ErrorCode, Id, Permission
 
-from .refusal import Refused
+from .refusal import RefusedError
 
 __all__ = ["SUPER", "allows", "check_permission", "digest_of", "fix_acl", "masked"]
 
@@ -34,16 +34,16 @@ def fix_acl(acl: Sequence[ACL] | None, identities: Iterable[Id], *, ipv6: bool) 
         elif scheme == "auth":
             own = [ACL(entry.perms, identity) for identity in identities if identity.scheme == "digest"]
             if not own:
-                raise Refused(ErrorCode.INVALID_ACL)
+                raise RefusedError(ErrorCode.INVALID_ACL)
             fixed += own
         elif (scheme == "digest" and len(_java_split(name, ":")) == 2) or (
             scheme == "ip" and _network(name, ipv6) is not None
         ):
             fixed.append(entry)
         else:
-            raise Refused(ErrorCode.INVALID_ACL)
+            raise RefusedError(ErrorCode.INVALID_ACL)
     if not fixed:
-        raise Refused(ErrorCode.INVALID_ACL)
+        raise RefusedError(ErrorCode.INVALID_ACL)
     return tuple(fixed)
 
 
@@ -66,7 +66,7 @@ def allows(acl: tuple[ACL, ...], permission: int, identities: Iterable[Id]) -> b
 def check_permission(acl: tuple[ACL, ...], permission: Permission, identities: Iterable[Id]) -> None:
     """Refuse with -102 unless `allows`."""
     if not allows(acl, int(permission), identities):
-        raise Refused(ErrorCode.NO_AUTH)
+        raise RefusedError(ErrorCode.NO_AUTH)
 
 
 def digest_of(credential: bytes) -> str:

@@ -33,7 +33,7 @@ from zk_wire import (
 )
 
 from .permissions import check_permission, fix_acl
-from .refusal import Broken, Refused
+from .refusal import BrokenRequestError, RefusedError
 from .transactions import Change, CreateNode, DeleteNode, Failed, Nothing, SetAcl, SetData
 from .tree import SPECIAL_PATHS, NodeKind, Tree, split, wrap_int
 from .versions import Profile
@@ -88,16 +88,19 @@ class Preparation:
         """Return the change a request comes to; `Failed` when it is refused."""
         try:
             return self._prepare(request, in_multi=False)
-        except Refused as refusal:
+        except RefusedError as refusal:
             return Failed(refusal.code)
 
     def multi(self, ops: Sequence[Op]) -> tuple[Change, ...]:
-        """Return the changes of all operations; when one is refused, each of them is `Failed`. Raises Broken."""
+        """Return the changes of all operations; when one is refused, each of them is `Failed`.
+
+        Raises BrokenRequestError when a real server would stumble over one.
+        """
         changes: list[Change] = []
         for index, request in enumerate(ops):
             try:
                 changes.append(self._prepare(request, in_multi=True))
-            except Refused as refusal:
+            except RefusedError as refusal:
                 after = len(ops) - index - 1
                 return (
                     *(Failed(0) for _ in range(index)),
@@ -125,24 +128,24 @@ class Preparation:
             case DeleteContainerRequest():
                 return self._delete_container(request.path)
             case ReconfigRequest():
-                raise Refused(ErrorCode.UNIMPLEMENTED if self._rules.reconfig else ErrorCode.RECONFIG_DISABLED)
+                raise RefusedError(ErrorCode.UNIMPLEMENTED if self._rules.reconfig else ErrorCode.RECONFIG_DISABLED)
 
     # One operation each
 
     def _create(self, request: _Create, in_multi: bool) -> CreateNode:
         mode, with_stat = self._mode(request, in_multi)
         if in_multi and mode.is_ttl and not isinstance(request, CreateTTLRequest):
-            raise Broken
+            raise BrokenRequestError
         ttl_ms = request.ttl_ms if isinstance(request, CreateTTLRequest) and (mode.is_ttl or not in_multi) else -1
         if mode.is_ttl and not self._rules.ttl_nodes:
-            raise Refused(ErrorCode.UNIMPLEMENTED)
+            raise RefusedError(ErrorCode.UNIMPLEMENTED)
         if not (1 <= ttl_ms <= _LONGEST_TTL_MS if mode.is_ttl else ttl_ms < 0):
-            raise Refused(ErrorCode.BAD_ARGUMENTS)
+            raise RefusedError(ErrorCode.BAD_ARGUMENTS)
         if isinstance(request, CreateTTLRequest) and not mode.is_ttl and not in_multi:
-            raise Refused(ErrorCode.BAD_ARGUMENTS)  # with a ttl of -1 a real server dies of it
+            raise RefusedError(ErrorCode.BAD_ARGUMENTS)  # with a ttl of -1 a real server dies of it
         path = request.path
         if "/" not in path or "\0" in path:
-            raise Refused(ErrorCode.BAD_ARGUMENTS)
+            raise RefusedError(ErrorCode.BAD_ARGUMENTS)
         parent_path = split(path)[0]
         acl = self._fixed(request.acl)
         parent = self._record(parent_path)
@@ -151,13 +154,13 @@ class Preparation:
             path += f"{parent.creations:010d}"
         _check_full_path(path)
         if self._find(path) is not None:
-            raise Refused(ErrorCode.NODE_EXISTS)
+            raise RefusedError(ErrorCode.NODE_EXISTS)
         if parent.ephemeral:
-            raise Refused(ErrorCode.NO_CHILDREN_FOR_EPHEMERALS)
+            raise RefusedError(ErrorCode.NO_CHILDREN_FOR_EPHEMERALS)
         data = request.data
         size = len(data or _NO_DATA)
         self._check_quota(path, 1, size)
-        if (isinstance(request, CreateContainerRequest) and not (in_multi and not self._is_container(request, mode))) or (mode.is_container and in_multi):
+        if self._is_container(request, mode, in_multi):
             kind = NodeKind.CONTAINER
         elif mode.is_ttl:
             kind = NodeKind.TTL
@@ -184,7 +187,7 @@ class Preparation:
         try:
             mode = CreateMode(request.flags)
         except ValueError:
-            raise Refused(ErrorCode.BAD_ARGUMENTS) from None
+            raise RefusedError(ErrorCode.BAD_ARGUMENTS) from None
         new = self._rules.profile.create2_in_multi
         with_stat = (
             mode.is_container
@@ -193,8 +196,11 @@ class Preparation:
         )
         return mode, with_stat if in_multi else True
 
-    def _is_container(self, request: CreateContainerRequest, mode: CreateMode) -> bool:
-        return self._rules.profile.create2_in_multi or mode.is_container
+    def _is_container(self, request: _Create, mode: CreateMode, in_multi: bool) -> bool:
+        by_opcode = isinstance(request, CreateContainerRequest)
+        if not in_multi:
+            return by_opcode
+        return mode.is_container or (by_opcode and self._rules.profile.create2_in_multi)
 
     def _delete(self, path: str, version: int) -> DeleteNode:
         parent_path, parent = self._deletable(path)
@@ -205,26 +211,26 @@ class Preparation:
 
     def _delete_container(self, path: str) -> DeleteNode:
         if not self._rules.profile.delete_container:
-            raise Refused(ErrorCode.BAD_ARGUMENTS)
+            raise RefusedError(ErrorCode.BAD_ARGUMENTS)
         if "/" not in path or "\0" in path or path in SPECIAL_PATHS:
-            raise Refused(ErrorCode.BAD_ARGUMENTS)
+            raise RefusedError(ErrorCode.BAD_ARGUMENTS)
         record = self._record(path)
         if record.children:
-            raise Refused(ErrorCode.NOT_EMPTY)
+            raise RefusedError(ErrorCode.NOT_EMPTY)
         if record.ephemeral:
-            raise Refused(ErrorCode.BAD_VERSION)
+            raise RefusedError(ErrorCode.BAD_VERSION)
         parent_path = split(path)[0]
         return self._deleted(path, record, parent_path, self._record(parent_path))
 
     def _deletable(self, path: str) -> tuple[str, _Record]:
         if "/" not in path or "\0" in path or path in SPECIAL_PATHS:
-            raise Refused(ErrorCode.BAD_ARGUMENTS)
+            raise RefusedError(ErrorCode.BAD_ARGUMENTS)
         parent_path = split(path)[0]
         return parent_path, self._record(parent_path)
 
     def _deleted(self, path: str, record: _Record, parent_path: str, parent: _Record) -> DeleteNode:
         if record.children:
-            raise Refused(ErrorCode.NOT_EMPTY)
+            raise RefusedError(ErrorCode.NOT_EMPTY)
         self._pending[parent_path] = replace(parent, children=parent.children - 1)
         self._pending[path] = None
         return DeleteNode(path)
@@ -267,7 +273,7 @@ class Preparation:
     def _record(self, path: str) -> _Record:
         record = self._find(path)
         if record is None:
-            raise Refused(ErrorCode.NO_NODE)
+            raise RefusedError(ErrorCode.NO_NODE)
         return record
 
     def _fixed(self, acl: Sequence[ACL] | None) -> tuple[ACL, ...]:
@@ -279,7 +285,7 @@ class Preparation:
 
     def _next_version(self, current: int, expected: int) -> int:
         if expected not in (-1, current):
-            raise Refused(ErrorCode.BAD_VERSION)
+            raise RefusedError(ErrorCode.BAD_VERSION)
         following = wrap_int(current + 1)
         if following == -1 and self._rules.profile.version_skips_minus_one:
             return 0
@@ -291,14 +297,14 @@ class Preparation:
         root = self._tree.quotas.covering(path)
         known = None if root is None else self._tree.usage_of(root)
         if known is not None and known[0].exceeded_by(known[1], count, size):
-            raise Refused(ErrorCode.QUOTA_EXCEEDED)
+            raise RefusedError(ErrorCode.QUOTA_EXCEEDED)
 
 
 def _check_full_path(path: str | None) -> str:
     if path is None:
-        raise Refused(ErrorCode.BAD_ARGUMENTS)
+        raise RefusedError(ErrorCode.BAD_ARGUMENTS)
     try:
         check_path(path)
     except InvalidPathError:
-        raise Refused(ErrorCode.BAD_ARGUMENTS) from None
+        raise RefusedError(ErrorCode.BAD_ARGUMENTS) from None
     return path

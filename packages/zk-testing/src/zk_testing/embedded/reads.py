@@ -1,7 +1,7 @@
 """What a server answers from its tree, without a transaction.
 
-Rule: each function returns the bytes behind the reply's header, or refuses; a watch is set by the call that may set one,
-and at the moment the server would.
+Rule: each function returns the bytes behind the reply's header, or refuses; a watch is set by the call that may set
+one, and at the moment the server would.
 
 Source: FinalRequestProcessor.java.
 """
@@ -42,7 +42,7 @@ from zk_wire import (
 
 from .client import Client
 from .permissions import allows, masked
-from .refusal import Broken, Refused
+from .refusal import BrokenRequestError, RefusedError
 from .tree import Node, Tree
 from .versions import Profile
 from .watches import Watches
@@ -98,14 +98,14 @@ class Reads:
         """The Stat; sets a data watch also where there is no node."""
         path = request.path
         if "\0" in path:
-            raise Refused(ErrorCode.BAD_ARGUMENTS)
+            raise RefusedError(ErrorCode.BAD_ARGUMENTS)
         node = self._tree.nodes.get(path)
         if node is not None and self._profile.filters_events:
             self._permit(client, node)
         if request.watch:
             self._watches.data.add(path, client)
         if node is None:
-            raise Refused(ErrorCode.NO_NODE)
+            raise RefusedError(ErrorCode.NO_NODE)
         return node.packed_stat()
 
     def get_children(self, client: Client, request: GetChildrenRequest) -> bytes:
@@ -121,7 +121,7 @@ class Reads:
         """The access control list, with digests masked for those who may not administer the node."""
         node = self._node(request.path)
         if not self._allowed(client, node, _READ_OR_ADMIN):
-            raise Refused(ErrorCode.NO_AUTH)
+            raise RefusedError(ErrorCode.NO_AUTH)
         acl = list(node.acl) if self._allowed(client, node, _ADMIN) else masked(node.acl)
         return GetACLResponse(acl, node.stat()).encode()
 
@@ -145,7 +145,7 @@ class Reads:
         for operation in request.ops:
             try:
                 node = self._readable(client, operation.path)
-            except Refused as refusal:
+            except RefusedError as refusal:
                 results.append(ErrorResult(refusal.code))
                 continue
             if isinstance(operation, GetDataRequest):
@@ -159,7 +159,7 @@ class Reads:
     def add_watch(self, client: Client, request: AddWatchRequest) -> bytes:
         """Set a watch that is not used up."""
         if request.mode not in (0, 1):
-            raise Refused(ErrorCode.MARSHALLING_ERROR)
+            raise RefusedError(ErrorCode.MARSHALLING_ERROR)
         self._watches.add_lasting(request.path, client, recursive=request.mode == 1)
         return ErrorResponse(0).encode()
 
@@ -168,17 +168,17 @@ class Reads:
         self._check_kind(request.type)
         try:
             is_set = self._watches.is_set(request.path, client, request.type)
-        except Broken:
-            raise Refused(ErrorCode.MARSHALLING_ERROR) from None
+        except BrokenRequestError:
+            raise RefusedError(ErrorCode.MARSHALLING_ERROR) from None
         if not is_set:
-            raise Refused(ErrorCode.NO_WATCHER)
+            raise RefusedError(ErrorCode.NO_WATCHER)
         return b""
 
     def remove_watches(self, client: Client, request: RemoveWatchesRequest) -> bytes:
         """Remove watches."""
         self._check_kind(request.type)
         if not self._watches.remove(request.path, client, request.type):
-            raise Refused(ErrorCode.NO_WATCHER)
+            raise RefusedError(ErrorCode.NO_WATCHER)
         return b""
 
     # The connection
@@ -200,7 +200,7 @@ class Reads:
     def _node(self, path: str) -> Node:
         node = self._tree.nodes.get(path)
         if node is None:
-            raise Refused(ErrorCode.NO_NODE)
+            raise RefusedError(ErrorCode.NO_NODE)
         return node
 
     def _allowed(self, client: Client, node: Node, permission: int) -> bool:
@@ -208,7 +208,7 @@ class Reads:
 
     def _permit(self, client: Client, node: Node) -> None:
         if not self._allowed(client, node, _READ):
-            raise Refused(ErrorCode.NO_AUTH)
+            raise RefusedError(ErrorCode.NO_AUTH)
 
     def _readable(self, client: Client, path: str) -> Node:
         node = self._node(path)
@@ -227,4 +227,4 @@ class Reads:
 
     def _check_kind(self, kind: int) -> None:
         if not self._watches.knows_kind(kind):
-            raise Refused(ErrorCode.MARSHALLING_ERROR)
+            raise RefusedError(ErrorCode.MARSHALLING_ERROR)

@@ -5,10 +5,10 @@ Rule: they never leave this package; the core turns them into the reply's error.
 
 from __future__ import annotations
 
-__all__ = ["Broken", "Refused"]
+__all__ = ["BrokenRequestError", "RefusedError"]
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """A request cannot be done.   code: as on the wire."""
 
     def __init__(self, code: int) -> None:
@@ -16,5 +16,5 @@ class Refused(Exception):
         self.code = int(code)
 
 
-class Broken(Exception):
+class BrokenRequestError(Exception):
     """A real server stumbles over the request: the answer is -5, and a multi has no results then."""

@@ -4,8 +4,8 @@
         server.hosts                        # "127.0.0.1:40123"
         server.expire_session(session_id)
 
-Rule: all of the server's state belongs to its thread; every method here asks that thread to do something and waits for it.
-It decides nothing: bytes and times go into the core, and what comes out goes to the sockets.
+Rule: all of the server's state belongs to its thread; every method here asks that thread to do something and waits
+for it. It decides nothing: bytes and times go into the core, and what comes out goes to the sockets.
 
 For tests: nothing is written to disk, and nothing is safe from a crash. `stop` keeps the data, and `start` after it
 serves them again on the same port, each session with a full timeout.

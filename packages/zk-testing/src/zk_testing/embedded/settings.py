@@ -18,8 +18,9 @@ __all__ = ["Settings"]
 class Settings:
     """The configuration of one server; times in milliseconds, as in a server's configuration file.
 
-    version: a line ("3.9"), a release ("3.8.4") or "newest".   min/max_session_timeout_ms: None is 2 ticks, and 20 ticks
-    or 60 s, whichever is longer.   super_credential: who passes every check, as "user:password"; None for nobody.
+    version: a line ("3.9"), a release ("3.8.4") or "newest".   min/max_session_timeout_ms: None is 2 ticks, and
+    20 ticks or 60 s, whichever is longer.   super_credential: who passes every check, as "user:password"; None is
+    nobody.   local_sessions: what a read-only server of 3.7 or newer grants; without, it grants none.
     ttl_nodes: as extendedTypesEnabled.   reconfig: as reconfigEnabled.   admin_words: those allowed, None for all.
     auth_required: schemes of which a connection needs one before any request.   max_frame: jute.maxbuffer, in bytes.
     container_check_ms: between two looks for containers and TTL nodes whose time has come.

@@ -3,8 +3,8 @@
 Rule: pure; zxid and time are arguments, and nothing is checked that a transaction has promised. A change is told in
 the events it causes, in their order; who hears of them is in watches.py.
 
-Three counters are kept apart: `creations` (children ever created, from which sequential names are made, and which sticks
-at its largest value), the `cversion` on the wire (creations plus deletions), and the number of children.
+Three counters are kept apart: `creations` (children ever created, from which sequential names are made, and which
+sticks at its largest value), the `cversion` on the wire (creations plus deletions), and the number of children.
 Source: DataTree.java, DataNode.java.
 """
 

@@ -24,12 +24,12 @@ class Profile:
 
     version: the exact release.   who_am_i, hard_quotas: known at all.   create2_in_multi: it answers with a Stat there,
     and a container's opcode makes a container.   filters_events: an event goes only to connections that may read the
-    node; exists asks for the same permission.   separate_watch_modes: a path may have watches of several modes.
-    event_zxids: notifications carry the zxid of their change.   refuses_plain_check: check outside a multi is unknown.
-    delete_container: clients reach that operation.   closes_on_delete_container: they lose their connection by it.
-    filters_catch_up: also the events that set-watches sends at once.   read_only_needs_local_sessions: or a read-only server grants none.
-    ipv6_acls: accepted.   version_skips_minus_one: a data version goes from -2 to 0.
-    garbage_takes_zxid: also a write that cannot be decoded counts as one.
+    node; exists asks for the same permission.   filters_catch_up: also the events that set-watches sends at once.
+    separate_watch_modes: a path may have watches of several modes.   event_zxids: notifications carry the zxid of their
+    change.   refuses_plain_check: check outside a multi is unknown.   delete_container: clients reach that operation.
+    closes_on_delete_container: they lose their connection by it.   read_only_needs_local_sessions: without them, a
+    read-only server grants no session.   ipv6_acls: accepted.   version_skips_minus_one: a data version goes from -2 to
+    0.   garbage_takes_zxid: also a write that cannot be decoded counts as one.
     never_used_ms: after which a container that never had children goes; 0 is never.
     """
 

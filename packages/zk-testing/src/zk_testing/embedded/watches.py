@@ -1,7 +1,7 @@
 """Which connection is to hear of which path.
 
-Rule: a watch is a connection, a path and a mode, in one of two tables: `data` and `child`. Asking twice is one watch, and
-one change is one event, however many watches of a connection it meets. Nothing here sends.
+Rule: a watch is a connection, a path and a mode, in one of two tables: `data` and `child`. Asking twice is one watch,
+and one change is one event, however many watches of a connection it meets. Nothing here sends.
 
 Until 3.8 a path has one mode for each connection and table, and the latest wins; since 3.9 the modes live side by side.
 Source: WatchManager.java of both kinds, DataTree.java (addWatch, setWatches).
@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 
 from zk_wire import EventType, WatcherType
 
-from .refusal import Broken
+from .refusal import BrokenRequestError
 
 __all__ = ["PERSISTENT", "RECURSIVE", "STANDARD", "Watches", "WatchTable"]
 
@@ -127,10 +127,10 @@ class Watches(Generic[W]):
             self.child.add(path, watcher, mode)
 
     def is_set(self, path: str, watcher: W, kind: int) -> bool:
-        """Answer to checkWatches; before 3.9 anybody's watch counts, and a path without a slash is Broken."""
+        """Answer to checkWatches; before 3.9 anybody's watch counts, and a path without a slash is too much."""
         if not self._separate:
             if path and "/" not in path:
-                raise Broken
+                raise BrokenRequestError
             if not path:
                 return False
             return any(table.is_watched(path) for table, _modes in self._meant(kind))
