@@ -57,7 +57,7 @@ def test_a_killed_leader_costs_no_acknowledged_write_and_hangs_nobody(
     reads = [0] * 8
     background = Background()
     leader_is_gone = threading.Event()
-    after = threading.Semaphore(0)
+    before, after = threading.Semaphore(0), threading.Semaphore(0)
 
     def attempt(action: Callable[[], object]) -> Outcome:
         try:
@@ -69,20 +69,21 @@ def test_a_killed_leader_costs_no_acknowledged_write_and_hangs_nobody(
     def work(worker: int) -> None:
         zk = clients[worker % 4]
         node = f"{top}/counter-{worker}"
-        attempt(lambda: zk.create(node, unique=True))
         for number in count():
             name = f"{top}/w{worker}-{number}"
             created[worker][name] = attempt(lambda name=name: zk.create(name))
             counters[worker].append(attempt(lambda: zk.set(node, b"")))
             if attempt(lambda: zk.get(node)) is Outcome.APPLIED:
                 reads[worker] += 1
-            if leader_is_gone.is_set():
-                after.release()
+            (after if leader_is_gone.is_set() else before).release()
             if stop.is_set():
                 return
 
     for worker in range(8):
+        clients[0].create(f"{top}/counter-{worker}")
         background(lambda worker=worker: work(worker))
+    for _ in range(24):
+        assert before.acquire(timeout=60), "no progress before the leader was killed"
     leader = zk_cluster.leader()
     leader.kill()
     leader_is_gone.set()

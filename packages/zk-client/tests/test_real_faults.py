@@ -21,6 +21,8 @@ from zk_testing.member import ZooKeeperServer
 from zk_testing.rawclient import RawClient
 from zk_wire import ExistsRequest
 
+pytestmark = pytest.mark.cluster
+
 SUSPENDED, CONNECTED, EXPIRED = SessionState.SUSPENDED, SessionState.CONNECTED, SessionState.EXPIRED
 
 

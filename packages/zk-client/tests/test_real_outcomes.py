@@ -26,6 +26,8 @@ from zk_testing.faults import FaultProxy
 from zk_testing.member import ZooKeeperServer
 from zk_wire import CheckResult, CreateResult, DeleteResult, SetDataResult, ZooKeeperError
 
+pytestmark = pytest.mark.cluster
+
 APPLIED, NOT_APPLIED, UNKNOWN = Outcome.APPLIED, Outcome.NOT_APPLIED, Outcome.UNKNOWN
 GUID = "0123456789abcdef0123456789abcdef"
 

@@ -21,6 +21,8 @@ from zk_testing.cluster import Cluster
 from zk_testing.faults import FaultProxy
 from zk_testing.member import ZooKeeperServer
 
+pytestmark = pytest.mark.cluster
+
 CREATED, DELETED, CHANGED, CHILD, NONE = (
     EventType.CREATED,
     EventType.DELETED,

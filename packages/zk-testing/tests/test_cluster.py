@@ -30,7 +30,7 @@ from zk_wire import (
     SyncRequest,
 )
 
-pytestmark = pytest.mark.usefixtures("nothing_left")
+pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("nothing_left")]
 
 
 def wait_until(condition: Callable[[], object], timeout: float = 15.0) -> None:
