@@ -1,7 +1,7 @@
 """Rules of the sources that no linter knows, checked on their syntax trees.
 
 1. A package imports itself only relatively, so that a copy of its folder works under another name.
-2. Of a sibling it imports only top-level names (`from zk_wire import NoNodeError`), for the same reason.
+2. Of a sibling it imports the top level only (`from zk_wire import NoNodeError`, `import zk_wire`), for the same reason.
 3. Nothing reads distribution metadata: a vendored copy has none.
 4. No async generator in a body: when one is cancelled half-way, its clean-up runs whenever the garbage collector likes.
 
@@ -30,9 +30,9 @@ def problems_in(source: str, *, module: str, siblings: set[str], bodies: bool) -
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             for alias in node.names:
-                yield from _import_problems(node.lineno, alias.name, module, siblings, whole_module=True)
+                yield from _import_problems(node.lineno, alias.name, module, siblings)
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module is not None:
-            yield from _import_problems(node.lineno, node.module, module, siblings, whole_module=False)
+            yield from _import_problems(node.lineno, node.module, module, siblings)
             if node.module == "importlib" and any(alias.name == "metadata" for alias in node.names):
                 yield node.lineno, "reads distribution metadata (`importlib.metadata`), which a vendored copy lacks"
         elif bodies and isinstance(node, ast.AsyncFunctionDef) and _yields(node):
@@ -66,16 +66,12 @@ def _has_bodies(package: Package) -> bool:
     return package.module in PACKAGES_WITH_BODIES
 
 
-def _import_problems(
-    line: int, imported: str, module: str, siblings: set[str], *, whole_module: bool
-) -> Iterator[tuple[int, str]]:
+def _import_problems(line: int, imported: str, module: str, siblings: set[str]) -> Iterator[tuple[int, str]]:
     top = imported.partition(".")[0]
     if top == module:
         yield line, f"imports its own package by name (`{imported}`); use a relative import"
     elif top in siblings and imported != top:
         yield line, f"imports a module of a sibling (`{imported}`); import the name from `{top}`"
-    elif top in siblings and whole_module:
-        yield line, f"imports the sibling `{top}` as a module; import the names from it"
     elif imported in _METADATA_MODULES:
         yield line, f"reads distribution metadata (`{imported}`), which a vendored copy lacks"
 
