@@ -618,6 +618,14 @@ def test_a_null_list_in_a_multi_breaks_it_without_a_zxid(version: str, body: byt
     assert one("3.6").ask(request).results == [ErrorResult(-114)]
 
 
+@pytest.mark.parametrize(("flags", "taken"), [(0, 0), (6, 0), (7, 1), (99, 1)])
+def test_unknown_flags_in_a_multi_are_found_before_a_null_list(flags: int, taken: int) -> None:
+    me = one("3.9")
+    before = me.server.core.last_zxid
+    assert me.code(MultiRequest([Create2Request("/a", b"", None, flags)])) == -5
+    assert me.server.core.last_zxid == before + taken
+
+
 def test_reads_and_set_acl_are_not_allowed_in_a_multi() -> None:
     me = one()
     for kind, record in (

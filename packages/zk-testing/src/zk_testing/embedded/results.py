@@ -50,7 +50,7 @@ def fault_of(ops: Sequence[Op], profile: Profile) -> Fault | None:
         # These releases look at flags and list while they decode, operation by operation; the first fault is told.
         for op in ops:
             if isinstance(op, CreateRequest | Create2Request | CreateContainerRequest):
-                if op.acl is None:
+                if 0 <= op.flags <= 6 and op.acl is None:
                     return Fault(with_body=profile.garbage_takes_zxid)
                 if not 0 <= op.flags <= 4:
                     return Fault(applies_zxid=True)
