@@ -1,7 +1,7 @@
 """Rules of the sources that no linter knows, checked on their syntax trees.
 
 1. A package imports itself only relatively, so that a copy of its folder works under another name.
-2. Of a sibling it imports the top level only (`from zk_wire import NoNodeError`, `import zk_wire`), for the same reason.
+2. Of a sibling it imports only the top level (`from zk_wire import NoNodeError`, `import zk_wire`): same reason.
 3. Nothing reads distribution metadata: a vendored copy has none.
 4. No async generator in a body: when one is cancelled half-way, its clean-up runs whenever the garbage collector likes.
 
