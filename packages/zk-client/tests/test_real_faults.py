@@ -101,6 +101,31 @@ def test_a_busy_connection_needs_no_pings(make_client: MakeClient, zk_faults: Fa
     assert [passed for passed in zk_faults.record if passed.kind == "ping"] == []
 
 
+def test_a_socket_that_others_have_read_meanwhile_does_not_stop_the_clock(
+    make_client: MakeClient, zk_faults: FaultProxy
+) -> None:
+    # The background worker was told that the socket is readable; by the time it reads, a caller has read it.
+    zk = make_client(zk_faults.hosts, 1.5)
+    states = States(zk)
+    zk.get("/")
+    zk_faults.freeze("both")
+    poller = zk.handler.poller
+    wait, lies = poller.wait, [True]
+
+    def lying(sock: socket.socket | None, write: bool, timeout: float | None) -> tuple[bool, bool]:
+        if sock is not None and lies:
+            lies.pop()
+            return True, False
+        return wait(sock, write, timeout)
+
+    poller.wait = lying  # type: ignore[method-assign]
+    poller.wake()
+
+    states.wait(SUSPENDED)
+
+    assert not lies
+
+
 def test_a_waiting_call_keeps_the_session_alive(
     make_client: MakeClient, zk_server: ZooKeeperServer, zk_faults: FaultProxy
 ) -> None:

@@ -103,7 +103,7 @@ class Background:
             self._seen = handler.leads - 1
             return
         try:
-            handler.read(link)
+            handler.read(link, wait=False)
         finally:
             link.lead.release()
             if handler.waiters:

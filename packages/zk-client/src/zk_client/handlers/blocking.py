@@ -30,7 +30,7 @@ from ..states import SessionState
 from .background import Background
 from .connecting import Attempt, search_read_write
 from .dispatcher import Dispatcher
-from .link import RECEIVE, Link
+from .link import DONT_WAIT, RECEIVE, Link
 from .log import logger
 
 TYPE_CHECKING = False
@@ -387,10 +387,21 @@ class BlockingHandler:
             self.read(link)
         return True
 
-    def read(self, link: Link) -> None:
-        """Receive once, and tell the core; only whoever leads may call it."""
+    def read(self, link: Link, *, wait: bool = True) -> None:
+        """Receive once, and tell the core; only whoever leads may call it.
+
+        wait: False returns at once when nothing has arrived. Whoever keeps time must not wait here: what made the
+        socket readable may have been read by a caller since.
+        """
         try:
-            data = link.recv(RECEIVE) if not self.missing else self._receive_large(link)
+            if not wait:
+                data = self._receive_arrived(link)
+            elif not self.missing:
+                data = link.recv(RECEIVE)
+            else:
+                data = self._receive_large(link, wait=True)
+        except BlockingIOError:
+            return
         except OSError as error:
             self.lost(link, f"cannot receive: {error}")
             return
@@ -410,14 +421,20 @@ class BlockingHandler:
                 return
         self.flush(wait=False)
 
-    def _receive_large(self, link: Link) -> int:
+    def _receive_arrived(self, link: Link) -> bytes | int:
+        """Receive what is there, and raise BlockingIOError when nothing is."""
+        if not DONT_WAIT and not link.readable(0):
+            raise BlockingIOError
+        return link.recv(RECEIVE, DONT_WAIT) if not self.missing else self._receive_large(link, wait=False)
+
+    def _receive_large(self, link: Link, *, wait: bool) -> int:
         """Receive a part of a large frame into the memory where it belongs."""
         with self.mutex:
             if self.link is not link:
                 return 0
             room = self.core.room()
         try:
-            return link.receive_into(room)
+            return link.receive_into(room, wait=wait)
         finally:
             room.release()
 

@@ -17,7 +17,6 @@ RECEIVE = 65536
 # A large frame is received in pieces of this size, so that a slow but living server is seen to live.
 PIECE = 256 * 1024
 DONT_WAIT: int = getattr(socket, "MSG_DONTWAIT", 0)
-WAIT_ALL: int = getattr(socket, "MSG_WAITALL", 0)
 
 
 class Link:
@@ -33,9 +32,9 @@ class Link:
         self.rest = b""  # what a send that would not wait has left over
         self.dead = False
 
-    def receive_into(self, room: memoryview) -> int:
+    def receive_into(self, room: memoryview, *, wait: bool) -> int:
         """Receive more of a large frame into the memory where it belongs; 0 at the end of the connection."""
-        return self.socket.recv_into(room, min(len(room), PIECE), WAIT_ALL)
+        return self.socket.recv_into(room, min(len(room), PIECE), 0 if wait else DONT_WAIT)
 
     def readable(self, timeout: float) -> bool:
         """Wait until something can be received, at most `timeout` seconds."""
