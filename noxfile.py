@@ -38,7 +38,7 @@ TEST_TOOLS = ["pytest~=9.0", "pytest-timeout~=2.4", "pytest-xdist~=3.8", "hypoth
 RELEASE_TOOLS = ["hatchling~=1.33", "towncrier~=26.9", "packaging"]
 
 # What the tests of a package use beyond what the package itself requires. The wire's own need nothing of ours.
-ALSO_FOR_TESTS = {"zk-client": ["zk-testing"], "zk-recipes": ["zk-testing"]}
+ALSO_FOR_TESTS = {"zk-client": ["zk-testing"], "zk-recipes": ["zk-testing"], "zk-testing": ["zk-client"]}
 # Modules that need an extra, and the top-level module of that extra.
 NEEDS_EXTRA = {"zk_testing.plugin": "pytest", "zk_client.handlers.gevent": "gevent"}
 
