@@ -43,13 +43,12 @@ def test_a_create_whose_request_was_lost_is_not_applied(
 ) -> None:
     zk_faults.lose_request("create", nth=2)
     raw = RawClient(zk_faults.address)
-    first = raw.send(CreateRequest(f"{zk_chroot}/a", b"", OPEN_ACL_UNSAFE, 0))
+    # The server need not read what comes right before a cut, so the first one's reply is waited for.
+    raw.wait(raw.send(CreateRequest(f"{zk_chroot}/a", b"", OPEN_ACL_UNSAFE, 0)))
     second = raw.send(CreateRequest(f"{zk_chroot}/b", b"", OPEN_ACL_UNSAFE, 0))
     with pytest.raises(ConversationError):
         raw.wait(second)
-    del first
     raw.close()
-    # The server reads what came before the cut; a request of ours behind that sees it done.
     with RawClient(zk_faults.address, session=raw.session) as again:
         with pytest.raises(NodeExistsError):
             again.request(CreateRequest(f"{zk_chroot}/a", b"", OPEN_ACL_UNSAFE, 0))
