@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -84,7 +85,8 @@ class NullServer:
         if hasattr(os, "sched_setaffinity"):
             everywhere = os.sched_getaffinity(os.getpid())
             for task in os.listdir(f"/proc/{self.pid}/task"):
-                os.sched_setaffinity(int(task), everywhere if core is None else {core})
+                with suppress(ProcessLookupError):  # a thread may end with its connection meanwhile
+                    os.sched_setaffinity(int(task), everywhere if core is None else {core})
 
     def close(self) -> None:
         assert self._process.stdin is not None and self._process.stdout is not None
