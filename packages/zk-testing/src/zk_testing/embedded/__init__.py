@@ -6,8 +6,9 @@ Rule: it answers as the real server of the chosen version does, byte for byte; i
     tree quotas watches       the state: nodes, what they may hold, who is to hear of them
     permissions sessions      who may do what, and how long they live
     prepare transactions      a write: decided once, then applied
-    reads results             answers
-    core client admin         the whole server, without I/O
+    reads results decisions   answers
+    front client rearm admin  the connections of a server
+    core                      the whole server, without I/O
     server aio memory clock   the same with sockets and time, or without
 """
 

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .client import Client
-    from .core import ServerCore
+    from .front import Front
 
 __all__ = ["answer"]
 
 _NOT_SERVING = "This ZooKeeper instance is not currently serving requests\n"
 
 
-def answer(core: ServerCore, word: str, now_ms: int) -> bytes:
+def answer(core: Front, word: str, now_ms: int) -> bytes:
     """Return the answer to a word."""
     allowed = core.settings.admin_words
     if allowed is not None and word not in allowed:
@@ -27,15 +27,15 @@ def answer(core: ServerCore, word: str, now_ms: int) -> bytes:
     return _text(core, word, now_ms).encode()
 
 
-def _text(core: ServerCore, word: str, now_ms: int) -> str:
-    mode = core.mode.value
+def _text(core: Front, word: str, now_ms: int) -> str:
+    role = core.role
     if word == "ruok":
         return "imok"
     if word == "isro":
-        return {"standalone": "rw", "read-only": "ro"}.get(mode, "null")
+        return {"not serving": "null", "read-only": "ro"}.get(role, "rw")
     if word in ("gtmk", "stmk"):
         return "306"
-    if mode == "not serving":
+    if role == "not serving":
         return _NOT_SERVING
     match word:
         case "srvr" | "stat":
@@ -76,13 +76,13 @@ def _text(core: ServerCore, word: str, now_ms: int) -> str:
             return ""
 
 
-def _version(core: ServerCore) -> str:
+def _version(core: Front) -> str:
     return f"{core.profile.version}-embedded, built on 01/01/1970 00:00 UTC"
 
 
-def _status(core: ServerCore, *, with_clients: bool) -> str:
+def _status(core: Front, *, with_clients: bool) -> str:
     lines = [f"Zookeeper version: {_version(core)}"]
-    if core.mode.value == "read-only":
+    if core.role == "read-only":
         lines.append("READ-ONLY mode; serving only read-only clients")
     if with_clients:
         lines.append("Clients:")
@@ -98,17 +98,17 @@ def _status(core: ServerCore, *, with_clients: bool) -> str:
         f"Connections: {len(core.clients)}",
         "Outstanding: 0",
         f"Zxid: 0x{core.last_zxid:x}",
-        f"Mode: {core.mode.value}",
+        f"Mode: {core.role}",
         f"Node count: {len(core.tree.nodes)}",
     ]
     return "\n".join(lines) + "\n"
 
 
-def _measures(core: ServerCore, now_ms: int) -> list[tuple[str, object]]:
+def _measures(core: Front, now_ms: int) -> list[tuple[str, object]]:
     tree, tables = core.tree, (core.watches.data, core.watches.child)
     return [
         ("version", _version(core)),
-        ("server_state", core.mode.value),
+        ("server_state", core.role),
         ("ephemerals_count", sum(map(len, tree.ephemerals.values()))),
         ("num_alive_connections", len(core.clients)),
         ("avg_latency", "0.0"),
@@ -116,7 +116,7 @@ def _measures(core: ServerCore, now_ms: int) -> list[tuple[str, object]]:
         ("max_latency", 0),
         ("outstanding_requests", 0),
         ("znode_count", len(tree.nodes)),
-        ("global_sessions", len(core.sessions)),
+        ("global_sessions", core.session_count()),
         ("local_sessions", 0),
         ("packets_sent", core.sent),
         ("packets_received", core.received),
@@ -126,7 +126,7 @@ def _measures(core: ServerCore, now_ms: int) -> list[tuple[str, object]]:
     ]
 
 
-def _configuration(core: ServerCore) -> list[tuple[str, object]]:
+def _configuration(core: Front) -> list[tuple[str, object]]:
     least, most = core.settings.timeout_bounds_ms()
     return [
         ("clientPort", core.port),
@@ -160,9 +160,9 @@ def _connection(client: Client, now_ms: int) -> str:
     return f" /{client.host}:{client.port}[1]({shown})\n"
 
 
-def _dump(core: ServerCore) -> str:
-    buckets = core.sessions.buckets()
-    lines = ["SessionTracker dump:", f"Session Sets ({len(buckets)})/({len(core.sessions)}):"]
+def _dump(core: Front) -> str:
+    buckets = core.session_deadlines()
+    lines = ["SessionTracker dump:", f"Session Sets ({len(buckets)})/({core.session_count()}):"]
     for deadline, numbers in buckets.items():
         lines.append(f"{len(numbers)} expire at {deadline}:")
         lines += [f"\t0x{number & (1 << 64) - 1:x}" for number in numbers]

@@ -8,6 +8,7 @@ Source: SessionTrackerImpl.java, ExpiryQueue.java, ZooKeeperServer.generatePassw
 
 from __future__ import annotations
 
+from heapq import heappop, heappush
 from struct import Struct
 
 __all__ = ["Session", "Sessions", "password_of"]
@@ -35,6 +36,7 @@ class Sessions:
         self._tick_ms = tick_ms
         self._sessions: dict[int, Session] = {}
         self._buckets: dict[int, dict[int, None]] = {}  # session ids by deadline
+        self._deadlines: list[int] = []  # a heap of the buckets, and of some that are gone
         self._next = _signed(server_id << 56 | (start_ms & (1 << 40) - 1) << 16)
 
     def __len__(self) -> int:
@@ -64,7 +66,11 @@ class Sessions:
             return
         self._leave_bucket(session)
         session.deadline_ms = deadline
-        self._buckets.setdefault(deadline, {})[session.id] = None
+        bucket = self._buckets.get(deadline)
+        if bucket is None:
+            bucket = self._buckets[deadline] = {}
+            heappush(self._deadlines, deadline)
+        bucket[session.id] = None
 
     def remove(self, session: Session) -> None:
         """End a session."""
@@ -78,7 +84,10 @@ class Sessions:
 
     def next_deadline_ms(self) -> int | None:
         """When `overdue` has to be asked next."""
-        return min(self._buckets, default=None)
+        deadlines = self._deadlines
+        while deadlines and deadlines[0] not in self._buckets:
+            heappop(deadlines)
+        return deadlines[0] if deadlines else None
 
     def buckets(self) -> dict[int, list[int]]:
         """The session ids by deadline."""
