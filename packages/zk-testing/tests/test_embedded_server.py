@@ -14,7 +14,7 @@ from embedded_client import OPEN, server_of
 
 from zk_testing import AsyncEmbeddedServer, EmbeddedServer, Mode, VirtualClock
 from zk_testing.__main__ import main
-from zk_testing.errors import ConversationError
+from zk_testing.errors import ClusterError, ConversationError
 from zk_testing.rawclient import RawClient
 from zk_wire import (
     ADMIN_WORDS,
@@ -149,6 +149,83 @@ def test_pipelined_requests_are_answered_in_order() -> None:
     with EmbeddedServer() as server, RawClient(server.address) as raw:
         exchanges: list[Exchange[object]] = [raw.send(CreateRequest(f"/{n}", b"", OPEN, 0)) for n in range(500)]
         assert [raw.wait(exchange) and exchange.zxid for exchange in exchanges] == list(range(2, 502))
+
+
+# As a real server, and as a cluster of one
+
+
+def test_a_paused_server_is_silent_and_answers_everything_after_resume() -> None:
+    with EmbeddedServer() as server, RawClient(server.address) as raw:
+        server.pause()
+        exchange = raw.send(CreateRequest("/a", b"", OPEN, 0))
+        with pytest.raises(OSError, match="timed out"):
+            server.send_command("ruok", timeout=0.05)
+        assert (server.condition, server.role, server.running, server.paused) == ("paused", None, True, True)
+        server.resume()
+        assert raw.wait(exchange).path == "/a"
+        assert (server.condition, server.role) == ("running", "standalone")
+
+
+def test_sessions_that_ran_out_during_a_pause_end_when_it_does() -> None:
+    with EmbeddedServer(clock=VirtualClock()) as server:
+        raw = RawClient(server.address, session_timeout=5)
+        server.pause()
+        server.advance(60)
+        assert server.sessions() == [raw.session_id]
+        server.resume()
+        assert server.sessions() == []
+        raw.wait_closed()
+        raw.close()
+
+
+def test_a_stopped_server_can_be_neither_paused_nor_resumed() -> None:
+    server = EmbeddedServer()
+    for verb in (server.pause, server.resume):
+        with pytest.raises(ClusterError, match="does not run"):
+            verb()
+
+
+@pytest.mark.parametrize("damage", ["kill", "stop", "pause", "mode"])
+def test_healing_makes_it_serve_with_its_data(damage: str) -> None:
+    with EmbeddedServer() as server:
+        with RawClient(server.address) as raw:
+            raw.request(CreateRequest("/kept", b"", OPEN, 0))
+        assert not server.damaged
+        if damage == "mode":
+            server.set_mode(Mode.NOT_SERVING)
+        else:
+            getattr(server, damage)()
+        assert server.damaged
+        assert server.role is None
+        with pytest.raises(ClusterError):
+            server.wait_until_serving()
+        with pytest.raises(ClusterError):
+            server.leader()
+        server.heal()
+        assert not server.damaged
+        assert server.wait_until_serving() == "standalone"
+        with RawClient(server.address) as raw:
+            assert raw.request(ExistsRequest("/kept", False)).stat.czxid == 2
+
+
+def test_a_restart_keeps_the_data_and_a_replacement_does_not() -> None:
+    with EmbeddedServer() as server:
+        port = server.port
+        with RawClient(server.address) as raw:
+            raw.request(CreateRequest("/a", b"", OPEN, 0))
+        server.restart()
+        assert (server.port, server.status().node_count) == (port, 6)
+        server.replace()
+        assert (server.port, server.status().node_count) == (port, 5)
+
+
+def test_it_is_a_cluster_of_one() -> None:
+    with EmbeddedServer() as server:
+        assert (len(server), list(server), server.members, server[0]) == (1, [server], (server,), server)
+        assert (server.leader(), server.followers(), server.number) == (server, [], 1)
+        assert server.status().mode == "standalone"
+        with pytest.raises(ClusterError):
+            server.leader(other_than=server)
 
 
 @pytest.mark.parametrize("version", ["2.0", "3.5.10", "3.11", "newer", ""])

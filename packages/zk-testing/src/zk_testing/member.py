@@ -27,6 +27,7 @@ from pathlib import Path
 from zk_wire import ProtocolError, ServerNotServingError, ServerStatus, parse_srvr
 
 from ._process import spawn, wait_for_exit
+from ._words import ask_word
 from .errors import ClusterError
 from .provision import Distribution
 
@@ -181,12 +182,7 @@ class ZooKeeperServer:
 
         timeout: seconds, for connecting and for each wait for bytes.   Raises OSError when the server does not answer.
         """
-        with socket.create_connection((HOST, self.port), timeout) as connection:
-            connection.sendall(word.encode("ascii"))
-            pieces: list[bytes] = []
-            while piece := connection.recv(65536):
-                pieces.append(piece)
-        return b"".join(pieces).decode("utf-8", "replace")
+        return ask_word(HOST, self.port, word, timeout=timeout)
 
     def status(self, *, timeout: float = 2.0) -> ServerStatus:
         """What `srvr` tells. Raises OSError, ServerNotServingError, or RemoteProtocolError for an unreadable answer."""

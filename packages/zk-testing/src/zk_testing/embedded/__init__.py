@@ -9,7 +9,8 @@ Rule: it answers as the real server of the chosen version does, byte for byte; i
     reads results decisions   answers
     front client rearm admin  the connections of a server
     core                      the whole server, without I/O
-    server aio memory clock   the same with sockets and time, or without
+    server sockets aio        the same with sockets and time
+    memory clock              the same without
 """
 
 from __future__ import annotations

@@ -35,6 +35,8 @@ def _text(core: Front, word: str, now_ms: int) -> str:
         return {"not serving": "null", "read-only": "ro"}.get(role, "rw")
     if word in ("gtmk", "stmk"):
         return "306"
+    if word == "envi":
+        return f"Environment:\nzookeeper.version={_version(core)}\nhost.name=localhost\njava.vendor=none\n"
     if role == "not serving":
         return _NOT_SERVING
     match word:
@@ -55,8 +57,6 @@ def _text(core: Front, word: str, now_ms: int) -> str:
             return "Server stats reset.\n"
         case "dump":
             return _dump(core)
-        case "envi":
-            return f"Environment:\nzookeeper.version={_version(core)}\nhost.name=localhost\njava.vendor=none\n"
         case "wchs":
             connections, paths, watches = core.watches.data.counts()
             return f"{connections} connections watching {paths} paths\nTotal watches:{watches}\n"

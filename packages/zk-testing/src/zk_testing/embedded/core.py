@@ -37,6 +37,7 @@ class ServerCore(Front):
         never = self.settings.never_used_ms
         self._never_used_ms = self.profile.never_used_ms if never is None else never
         self._next_check_ms = now_ms + self.settings.container_check_ms
+        self.asleep = False  # while it is, its time passes without anything happening
 
     def session_deadlines(self) -> dict[int, list[int]]:
         """The ids of the living sessions by the time at which they end, in ms."""
@@ -50,6 +51,8 @@ class ServerCore(Front):
 
     def tick(self, now_ms: int) -> list[Output]:
         """Do what is due: sessions, containers, TTL nodes, connections that never became sessions."""
+        if self.asleep:
+            return []
         for session in self.sessions.overdue(now_ms):
             self._end_session(session, now_ms)
         if now_ms >= self._next_check_ms:
@@ -71,6 +74,8 @@ class ServerCore(Front):
 
     def next_deadline_ms(self) -> int | None:
         """When `tick` has something to do next; None while there is nothing to wait for."""
+        if self.asleep:
+            return None
         deadlines = [self._next_sessionless_ms(), self.sessions.next_deadline_ms()]
         if self.tree.containers or self.tree.ttls:
             deadlines.append(self._next_check_ms)

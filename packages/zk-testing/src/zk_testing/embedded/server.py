@@ -3,9 +3,11 @@
     with EmbeddedServer(version="3.8") as server:
         server.hosts                        # "127.0.0.1:40123"
         server.expire_session(session_id)
+        server.pause()                      # sockets open, nothing answers
+        server.heal()
 
-Rule: all of the server's state belongs to its thread; every method here asks that thread to do something and waits
-for it. It decides nothing: bytes and times go into the core, and what comes out goes to the sockets.
+Rule: it has the names of a real server (zk_testing.member) and of a cluster of one (zk_testing.cluster), so that one
+test runs on all of them. All of its state belongs to its thread (sockets.py); every method here asks that thread.
 
 For tests: nothing is written to disk, and nothing is safe from a crash. `stop` keeps the data, and `start` after it
 serves them again on the same port, each session with a full timeout.
@@ -13,40 +15,22 @@ serves them again on the same port, each session with a full timeout.
 
 from __future__ import annotations
 
-import selectors
-import socket
-import threading
-from collections import deque
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import TypeVar
 
-from .client import Client
+from zk_wire import ServerStatus, parse_srvr
+
+from .._words import ask_word
+from ..errors import ClusterError
 from .clock import Clock, VirtualClock
 from .core import Mode, Output, ServerCore
 from .settings import Settings
+from .sockets import Sockets
 
 __all__ = ["EmbeddedServer"]
 
 T = TypeVar("T")
-
-_READ = selectors.EVENT_READ
-_WRITE = selectors.EVENT_WRITE
-_CHUNK = 1 << 18  # bytes taken from a socket at once
-_PATIENCE = 10.0  # seconds a caller waits for the server's thread
-
-
-class _Peer:
-    """A socket and what is still to be written to it."""
-
-    __slots__ = ("client", "ending", "rest", "socket")
-
-    def __init__(self, sock: socket.socket, client: Client) -> None:
-        self.socket = sock
-        self.client = client
-        self.rest = b""
-        self.ending = False
 
 
 class EmbeddedServer:
@@ -82,13 +66,8 @@ class EmbeddedServer:
         self._port = port
         self._clock = clock or Clock()
         self._core: ServerCore | None = None
-        self._thread: threading.Thread | None = None
-        self._orders: deque[Callable[[], None]] = deque()
-        self._peers: dict[Client, _Peer] = {}
-        self._selector: selectors.BaseSelector | None = None
-        self._listener: socket.socket | None = None
-        self._waker: socket.socket | None = None
-        self._stopping = False
+        self._sockets: Sockets | None = None
+        self._paused = False
 
     def __enter__(self) -> EmbeddedServer:
         self.start()
@@ -100,54 +79,63 @@ class EmbeddedServer:
         self.stop()
 
     def __repr__(self) -> str:
-        state = f"at {self.address}" if self.running else "stopped"
-        return f"<EmbeddedServer {self._settings.version}, {state}>"
+        where = f" at {self.address}" if self._port else ""
+        return f"<EmbeddedServer {self._settings.version}{where}, {self.condition}>"
 
     # Life
 
-    @property
-    def running(self) -> bool:
-        """Whether it listens."""
-        return self._thread is not None
-
-    def start(self) -> None:
+    def start(self, *, wait: bool = True, timeout: float = 30.0) -> None:
         """Listen, and serve in a background thread; what an earlier life has left is still there.
 
+        wait, timeout: as a real server takes them; it serves when this returns in any case.
         Raises OSError when the port is taken. A server that runs stays as it is.
         """
-        if self._thread is not None:
+        if self._sockets is not None:
             return
-        listener = socket.create_server((self._host, self._port), backlog=1024)
-        listener.setblocking(False)
-        waker, woken = socket.socketpair()
-        for end in (waker, woken):
-            end.setblocking(False)
-        selector = selectors.DefaultSelector()
-        selector.register(listener, _READ, None)
-        selector.register(woken, _READ, woken)
-        self._listener, self._waker, self._selector = listener, waker, selector
-        self._port = listener.getsockname()[1]
         now_ms = self._clock.now_ms()
-        if self._core is None:
-            self._core = ServerCore(self._settings, now_ms=now_ms)
-        for session in self._core.sessions.all():
-            self._core.sessions.touch(session, now_ms)
-        self._core.port = self._port
-        self._stopping = False
-        self._thread = threading.Thread(target=self._run, name=f"zk-embedded-{self._port}", daemon=True)
-        self._thread.start()
+        core = self._core
+        if core is None:
+            core = ServerCore(self._settings, now_ms=now_ms)
+        sockets = Sockets(self._clock, core.next_deadline_ms, core.tick)
+        try:
+            core.port = self._port = sockets.listen(core, self._host, self._port)
+        except BaseException:
+            sockets.stop()
+            raise
+        for session in core.sessions.all():
+            core.sessions.touch(session, now_ms)
+        self._core, self._sockets = core, sockets
+        sockets.start(f"zk-embedded-{self._port}")
 
     def stop(self) -> None:
         """Close every connection and end the thread; the data stay for another `start`. Twice is once."""
-        thread = self._thread
-        if thread is None:
-            return
-        self._stopping = True
-        self._wake()
-        thread.join(_PATIENCE)
-        self._thread = None
+        sockets = self._sockets
+        if sockets is not None:
+            sockets.stop()
+            self._sockets = None
+            self._paused = False
+
+    def kill(self) -> None:
+        """End it at once, as `kill -9` does a real one, which keeps its data: the same as `stop`."""
+        self.stop()
+
+    def restart(self, *, wait: bool = True, timeout: float = 30.0) -> None:
+        """Stop (if it runs) and start again with the same data and port. Raises as `start`."""
+        self.stop()
+        self.start(wait=wait, timeout=timeout)
+
+    def replace(self, *, wait: bool = True, timeout: float = 30.0) -> None:
+        """Start anew on the same port, but without any data, as a new machine would. Raises as `start`."""
+        self.stop()
+        self._core = None
+        self.start(wait=wait, timeout=timeout)
 
     # Where it is
+
+    @property
+    def number(self) -> int:
+        """Its number among the members: 1."""
+        return 1
 
     @property
     def port(self) -> int:
@@ -180,7 +168,123 @@ class EmbeddedServer:
             raise ValueError("the embedded server was not started yet")
         return self._core
 
+    # In what condition
+
+    @property
+    def running(self) -> bool:
+        """Whether it listens (a paused one does)."""
+        return self._sockets is not None
+
+    @property
+    def paused(self) -> bool:
+        """Whether it was paused and not resumed since."""
+        return self._paused
+
+    @property
+    def condition(self) -> str:
+        """ "running", "paused" or "stopped"."""
+        return "paused" if self._paused else "running" if self.running else "stopped"
+
+    @property
+    def role(self) -> str | None:
+        """ "standalone" or "read-only"; None while it serves nobody."""
+        if not self.running or self._paused or self.core.mode is Mode.NOT_SERVING:
+            return None
+        return self.core.role
+
+    @property
+    def ready_role(self) -> str | None:
+        """The same, under the name a real server has for it."""
+        return self.role
+
+    def send_command(self, word: str, *, timeout: float = 2.0) -> str:
+        """Ask a four-letter word ("srvr", "mntr", "dump", ...) and return the whole answer as text.
+
+        timeout: seconds, for connecting and for each wait for bytes.   Raises OSError when the server does not answer.
+        """
+        return ask_word(self._host, self._port, word, timeout=timeout)
+
+    def status(self, *, timeout: float = 2.0) -> ServerStatus:
+        """What `srvr` tells. Raises OSError, ServerNotServingError."""
+        return parse_srvr(self.send_command("srvr", timeout=timeout))
+
+    def wait_until_serving(self, *, timeout: float = 30.0) -> str:
+        """Return the role. Raises ClusterError at once when it does not serve: nothing here happens by waiting."""
+        role = self.role
+        if role is None:
+            raise ClusterError(f"{self!r} does not serve")
+        return role
+
+    # As a cluster of one
+
+    def __len__(self) -> int:
+        return 1
+
+    def __iter__(self) -> Iterator[EmbeddedServer]:
+        return iter((self,))
+
+    def __getitem__(self, index: int) -> EmbeddedServer:
+        return self.members[index]
+
+    @property
+    def members(self) -> tuple[EmbeddedServer, ...]:
+        """All servers: this one."""
+        return (self,)
+
+    def leader(self, *, other_than: EmbeddedServer | None = None, timeout: float = 30.0) -> EmbeddedServer:
+        """The server that decides: this one. Raises ClusterError when it may not be it, or does not serve."""
+        if other_than is self or self.role is None:
+            raise ClusterError(f"nobody else than {self!r} could lead")
+        return self
+
+    def followers(self) -> list[EmbeddedServer]:
+        """Those who follow: nobody."""
+        return []
+
+    @property
+    def damaged(self) -> bool:
+        """Whether it is paused, stopped, or told to serve not everybody."""
+        return self.condition != "running" or self.core.mode is not Mode.SERVING
+
+    def heal(self, *, timeout: float = 30.0) -> None:
+        """Start or resume it if need be, and serve everybody again."""
+        if self._paused:
+            self.resume()
+        self.start()
+        self.set_mode(Mode.SERVING)
+
     # What can be done to it
+
+    def pause(self) -> None:
+        """Do nothing until `resume`: connections stay open, new ones are accepted by the system, nothing answers.
+
+        Time goes on. Raises ClusterError when it does not run.
+        """
+        sockets = self._running("pause")
+
+        def freeze() -> None:
+            if not self._paused:
+                self._paused = True
+                self.core.asleep = True
+                sockets.freeze(self.core)
+
+        sockets.call(freeze)
+
+    def resume(self) -> None:
+        """Go on after `pause`: sessions that ran out meanwhile end, then what has come is read.
+
+        Raises ClusterError when it does not run.
+        """
+        sockets = self._running("resume")
+
+        def thaw() -> None:
+            if self._paused:
+                self._paused = False
+                self.core.asleep = False
+                sockets.deliver(self.core.tick(self._clock.now_ms()))
+                sockets.thaw(self.core)
+
+        sockets.call(thaw)
 
     def expire_session(self, session_id: int) -> None:
         """End a session as if it had been silent for too long: its nodes go, its connection closes without a word.
@@ -217,170 +321,23 @@ class EmbeddedServer:
 
     def call(self, function: Callable[[ServerCore], T]) -> T:
         """Run a function over the server's state, between two requests, and return what it returns or raises."""
-        thread = self._thread
-        if thread is None or thread is threading.current_thread():
+        sockets = self._sockets
+        if sockets is None:
             return function(self.core)
-        done = threading.Event()
-        results: list[T] = []
-        errors: list[BaseException] = []
-
-        def order() -> None:
-            try:
-                results.append(function(self.core))
-            except BaseException as error:  # noqa: BLE001  # it is the caller's
-                errors.append(error)
-            done.set()
-
-        self._orders.append(order)
-        self._wake()
-        if not done.wait(_PATIENCE):
-            raise TimeoutError(f"{self!r} did not answer within {_PATIENCE} s")
-        if errors:
-            raise errors[0]
-        return results[0]
+        return sockets.call(lambda: function(self.core))
 
     def _do(self, step: Callable[[], list[Output]]) -> None:
-        self.call(lambda _core: self._deliver(step()))
-
-    def _wake(self) -> None:
-        if self._waker is not None:
-            with suppress(OSError):
-                self._waker.send(b"\0")
-
-    # The thread
-
-    def _run(self) -> None:
-        selector, listener, core = self._selector, self._listener, self.core
-        if selector is None or listener is None:
-            raise AssertionError("start() makes them before the thread")
-        virtual = isinstance(self._clock, VirtualClock)
-        try:
-            while not self._stopping:
-                deadline = None if virtual else core.next_deadline_ms()
-                timeout = None if deadline is None else max(0.0, (deadline - self._clock.now_ms()) / 1000)
-                for key, mask in selector.select(timeout):
-                    peer: object = key.data
-                    if peer is None:
-                        self._accept(listener, selector)
-                    elif isinstance(peer, _Peer):
-                        if mask & _WRITE:
-                            self._flush(peer, b"")
-                        if mask & _READ:
-                            self._receive(peer)
-                    else:
-                        with suppress(OSError):
-                            while key.fileobj.recv(4096):  # type: ignore[union-attr]  # our own socket
-                                pass
-                while self._orders:
-                    self._orders.popleft()()
-                if deadline is not None and self._clock.now_ms() >= deadline:
-                    self._deliver(core.tick(self._clock.now_ms()))
-        finally:
-            self._close_all(selector)
-
-    def _accept(self, listener: socket.socket, selector: selectors.BaseSelector) -> None:
-        while True:
-            try:
-                sock, address = listener.accept()
-            except OSError:
-                return
-            sock.setblocking(False)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            client = self.core.accept(address[0], address[1], self._clock.now_ms())
-            if client.closed:
-                sock.close()
-                continue
-            peer = self._peers[client] = _Peer(sock, client)
-            selector.register(sock, _READ, peer)
-
-    def _receive(self, peer: _Peer) -> None:
-        if peer.ending or peer.client not in self._peers:
-            return
-        try:
-            data = peer.socket.recv(_CHUNK)
-        except (BlockingIOError, InterruptedError):
-            return
-        except OSError:
-            data = b""
-        if data:
-            self._deliver(self.core.receive(peer.client, data, self._clock.now_ms()))
+        sockets = self._sockets
+        if sockets is None:
+            step()
         else:
-            output = self.core.disconnected(peer.client)
-            self._end(peer)
-            self._deliver(output)
+            sockets.call(lambda: sockets.deliver(step()))
 
-    def _deliver(self, output: list[Output]) -> None:
-        if len(output) == 1:
-            client, data = output[0]
-            peer = self._peers.get(client)
-            if peer is not None and data is not None:
-                self._flush(peer, data)
-                return
-        parts: dict[Client, list[bytes]] = {}
-        ended: dict[Client, None] = {}
-        for client, data in output:
-            if data is None:
-                ended[client] = None
-            else:
-                parts.setdefault(client, []).append(data)
-        for client, pieces in parts.items():
-            peer = self._peers.get(client)
-            if peer is not None:
-                self._flush(peer, b"".join(pieces))
-        for client in ended:
-            peer = self._peers.get(client)
-            if peer is not None:
-                peer.ending = True
-                if not peer.rest:
-                    self._end(peer)
-
-    def _flush(self, peer: _Peer, data: bytes) -> None:
-        selector = self._selector
-        if selector is None or peer.client not in self._peers:
-            return
-        waiting = bool(peer.rest)
-        data = peer.rest + data
-        try:
-            sent = peer.socket.send(data) if data else 0
-        except (BlockingIOError, InterruptedError):
-            sent = 0
-        except OSError:
-            self._deliver(self.core.disconnected(peer.client))
-            self._end(peer)
-            return
-        peer.rest = data[sent:]
-        if peer.rest and not waiting:
-            # Back pressure: a client that does not read its answers is not listened to either.
-            selector.modify(peer.socket, _WRITE, peer)
-        elif waiting and not peer.rest:
-            if peer.ending:
-                self._end(peer)
-            else:
-                selector.modify(peer.socket, _READ, peer)
-
-    def _end(self, peer: _Peer) -> None:
-        if self._peers.pop(peer.client, None) is None:
-            return
-        if self._selector is not None:
-            self._selector.unregister(peer.socket)
-        with suppress(OSError):
-            # What was not read would turn the end of the stream into a reset, and the last answer could be lost.
-            while peer.socket.recv(_CHUNK):
-                pass
-        peer.socket.close()
-
-    def _close_all(self, selector: selectors.BaseSelector) -> None:
-        for peer in tuple(self._peers.values()):
-            self.core.disconnected(peer.client)
-            self._end(peer)
-        for key in tuple(selector.get_map().values()):
-            key.fileobj.close()  # type: ignore[union-attr]  # the listener and our end of the waker
-        selector.close()
-        if self._waker is not None:
-            self._waker.close()
-        self._selector = self._listener = self._waker = None
-        while self._orders:
-            self._orders.popleft()()
+    def _running(self, verb: str) -> Sockets:
+        sockets = self._sockets
+        if sockets is None:
+            raise ClusterError(f"cannot {verb} {self!r}: it does not run")
+        return sockets
 
 
 def _to_ms(seconds: float | None) -> int | None:
