@@ -471,6 +471,15 @@ def test_auth_stands_for_who_asks_and_duplicates_are_dropped() -> None:
     assert me.ask(GetACLRequest("/a")).acl == [ACL(31, Id("digest", "bob:ikIaKsbtGweaHnb/jKn7OHqbunM=")), *OPEN]
 
 
+def test_auth_may_come_without_an_id_as_kazoo_sends_it() -> None:
+    me = one()
+    me.auth("digest", b"bob:pw")
+    written = CreateRequest("/a", b"", [ACL(31, Id("auth", ""))], 0).encode()
+    as_null = written.replace(b"auth" + bytes(4), b"auth" + b"\xff" * 4)
+    assert [code for _xid, _zxid, code, _body in me.raw(CreateRequest.opcode, as_null)] == [0]
+    assert me.ask(GetACLRequest("/a")).acl[0].id.scheme == "digest"
+
+
 def test_identities_belong_to_the_connection_and_are_lost_with_it() -> None:
     server = server_of()
     me = Talker(server)

@@ -218,6 +218,24 @@ def test_a_null_path_is_read_where_servers_read_it() -> None:
     assert SetDataRequest.decode(b"\xff\xff\xff\xff" * 3) == SetDataRequest(None, None, -1)
 
 
+def acl_with_a_null_id(scheme: str) -> bytes:
+    name = scheme.encode()
+    return (
+        b"\0\0\0\2/a" + bytes(7) + b"\1" + b"\0\0\0\x1f" + bytes([0, 0, 0, len(name)]) + name + b"\xff" * 4 + bytes(4)
+    )
+
+
+def test_a_null_id_of_the_scheme_auth_is_an_empty_one() -> None:
+    request = CreateRequest.decode(acl_with_a_null_id("auth"))
+    assert request == CreateRequest("/a", b"", list(zk_wire.CREATOR_ALL_ACL), 0)
+
+
+@pytest.mark.parametrize("scheme", ["world", "digest"])
+def test_a_null_id_of_another_scheme_cannot_be_decoded(scheme: str) -> None:
+    with pytest.raises(RemoteProtocolError, match="null at offset"):
+        CreateRequest.decode(acl_with_a_null_id(scheme))
+
+
 def test_null_vectors_of_watches_cannot_be_decoded() -> None:
     with pytest.raises(RemoteProtocolError, match=r"SetWatches.data_watches: a vector of -1 items at offset 8"):
         SetWatches.decode(bytes(8) + b"\xff\xff\xff\xff" * 3)

@@ -248,6 +248,9 @@ def _acl_codec(string: Codec) -> Codec:
     def read(buf: bytes, pos: int, end: int) -> tuple[ACL, int]:
         perms, pos = read_int(buf, pos, end)
         scheme, pos = read_string(buf, pos, end)
+        if scheme == "auth" and buf[pos : min(pos + 4, end)] == b"\xff\xff\xff\xff":
+            # No server looks at the id of this scheme, and some clients write the empty one as null.
+            return ACL(perms, Id(scheme, "")), pos + 4
         name, pos = read_string(buf, pos, end)
         return ACL(perms, Id(scheme, name)), pos
 
