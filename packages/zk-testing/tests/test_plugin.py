@@ -2,45 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from pytest_runs import NO_SERVER, run_pytest
 
 from zk_testing.cluster import Cluster
 from zk_testing.member import ZooKeeperServer
 from zk_testing.rawclient import RawClient
 from zk_wire import OPEN_ACL_UNSAFE, CreateRequest, ExistsRequest
 
-
-def run_pytest(folder: Path, tests: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    (folder / "test_it.py").write_text(tests)
-    (folder / "pytest.ini").write_text("[pytest]\n")
-    # By name and alone: other plugins cost seconds. That pytest finds it by itself is shown by the tests below that use
-    # its fixtures here.
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "zk_testing.plugin", "-ra", "test_it.py"]
-    env = {name: value for name, value in os.environ.items() if not name.startswith(("ZK_TESTING_REQ", "PYTEST_"))}
-    env |= {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
-    return subprocess.run(
-        [*command, *arguments],
-        cwd=folder,
-        env=env | environment,
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=False,
-    )
-
-
-NO_SERVER = {
-    "ZK_TESTING_CACHE": "/nowhere",
-    "ZK_TESTING_MAVEN_URL": "",
-    "ZOOKEEPER_PATH": "",
-    "ZOOKEEPER_CLASSPATH": "",
-}
 ONE_TEST = "def test_one(zk_server): pass\n"
 
 
@@ -69,9 +41,14 @@ def test_tests_of_a_cluster_can_be_left_out(tmp_path: Path) -> None:
     assert "1 passed, 1 deselected" in run.stdout
 
 
-def test_the_plugin_alone_imports_nothing_else_of_this_package(tmp_path: Path) -> None:
-    tests = "import sys\ndef test_one(): assert [m for m in sys.modules if m.startswith(('zk_'))] == []\n"
-    tests = tests.replace("== []", "== ['zk_testing', 'zk_testing.plugin']")
+def test_the_plugin_alone_imports_next_to_nothing_of_this_package(tmp_path: Path) -> None:
+    tests = "import sys\ndef test_one(): assert [m for m in sys.modules if m.startswith('zk_')] == []\n"
+    rooms = [
+        "zk_testing",
+        *(f"zk_testing.{room}" for room in ("_choice", "_pytest_choice", "_pytest_report", "plugin")),
+    ]
+    tests = tests.replace("== []", f"== {rooms}").replace("[m for m in sys.modules", "sorted(m for m in sys.modules")
+    tests = tests.replace("'zk_')]", "'zk_'))")
     run = run_pytest(tmp_path, tests)
     assert run.returncode == 0, run.stdout
 

@@ -1,151 +1,245 @@
-"""pytest fixtures: real ZooKeeper servers, a proxy in front of one, a path for each test.
+"""pytest fixtures: ZooKeeper servers, embedded and real, clients, faults, and a path for each test.
 
 | fixture | scope | what |
 |---|---|---|
-| `zk_server` | session | a standalone `ZooKeeperServer` |
-| `zk_cluster` | module | a `Cluster` of three; its tests get the marker `cluster` |
-| `zk_faults` | function | a `FaultProxy` in front of `zk_server` |
-| `zk_chroot` | function | a fresh node on `zk_server`, removed with all below it after the test |
+| `zk_server` | session | a standalone server: real, unless `--zk` says otherwise |
+| `zk_cluster` | module | an ensemble of three, likewise; a test on real ones gets the marker `cluster` |
+| `zk_embedded` | function | an embedded server of the test's own, whatever `--zk` says |
+| `zk_chroot` | function | the path of a fresh node on the test's server, removed with all below it after the test |
+| `zk_hosts` | function | the connection string of the test's server with `zk_chroot`, for a client of any make |
+| `zk_client` | function | a started `zk_client.Client` below `zk_chroot`, stopped after the test |
+| `zk_make_client` | function | makes more of them: `zk_make_client(zk_faults)`, `zk_make_client(timeout=2.0)` |
+| `zk_async_client` | function | a `zk_client.AsyncClient` for the test to start: `async with zk_async_client as zk:` |
+| `zk_faults` | function | a `FaultProxy` in front of the test's server, without faults yet |
 
-Rule: a test may stop, kill or pause what a fixture gave it: it is healed before the next test. A test that needs a real
-server is skipped with the reason where none can be had, and fails with it under `ZK_TESTING_REQUIRE_REAL=1`.
+Real servers take a second to start, so they are shared by the session, and ensembles by a module; an embedded server
+takes a millisecond or two, so each test has its own. What is shared is healed between tests, and `zk_chroot` parts it.
 
-The version is `--zk-version`, else `ZK_TESTING_VERSION`, else 3.9. Under pytest-xdist each worker has servers of its
-own. When a test fails, what its servers wrote to their logs meanwhile is shown in sections of the report; at the end
-of the run one line tells which ZooKeeper was used, and from where.
+Rule: a test has one server, and everything it asks for is there: the one it names (`zk_server`, else `zk_cluster`, else
+`zk_embedded`), else an embedded one. Which kind and version is said by, from the strongest:
 
-Nothing of this package but this module is imported before a fixture is asked for.
+1. `--zk=embedded|real|3.8.4|embedded:3.8|newest`, several by commas or by repeating it: the test runs once on each.
+   It restricts what the markers name and never widens it: a test of which nothing remains is skipped.
+2. `@pytest.mark.zk("real", ...)`, in the same words, and `@pytest.mark.zk_versions("3.6", "3.9")`, for any kind.
+3. the setting `zk` in pytest's configuration file.
+4. real for tests that name `zk_server` or `zk_cluster`, else embedded.
+
+The version is `--zk-version`, else `ZK_TESTING_VERSION`, else 3.9, where none of these names one. A test that needs a
+real server is skipped with the reason where none can be had, and fails with it under `ZK_TESTING_REQUIRE_REAL=1`.
+
+A test may stop, kill or pause what a fixture gave it: it is healed before the next test. Under pytest-xdist each worker
+has servers of its own. When a test fails, what its real servers wrote to their logs meanwhile is shown in sections of
+the report; at the end of the run one line tells which real ZooKeeper was used, and from where.
+
+Only this module and three small rooms beside it are imported before a fixture is asked for.
 """
 
 from __future__ import annotations
 
 import os
-import sys
-import uuid
-from collections import deque
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Generator, Iterator
+from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
+from . import _pytest_choice, _pytest_report
+from ._choice import EMBEDDED, REAL, Choice
+from ._pytest_choice import choice_without_parameter
+from ._pytest_report import note_used
+
 if TYPE_CHECKING:
-    from .cluster import Cluster, StoppedCluster
+    from zk_client import Client
+
+    from ._clients import ClientMaker
+    from ._serving import Owned, Server, Servers
+    from .cluster import Cluster
+    from .embedded import EmbeddedServer
     from .faults import FaultProxy
-    from .member import ZooKeeperServer
-    from .rawclient import RawClient
 
-__all__ = ["zk_chroot", "zk_cluster", "zk_faults", "zk_server"]
+__all__ = [
+    "zk_async_client",
+    "zk_chroot",
+    "zk_client",
+    "zk_cluster",
+    "zk_embedded",
+    "zk_faults",
+    "zk_hosts",
+    "zk_make_client",
+    "zk_server",
+]
 
-_DEFAULT_VERSION = "3.9"
-_LOG_LINES = 100  # of each server, in the report of a failed test
-_SUPER_USER = b"super:test"
+T = TypeVar("T")
 
-_log_marks = pytest.StashKey[dict[str, int]]()
-_used = pytest.StashKey[dict[str, None]]()  # what was used, each once, in order
-_owned = pytest.StashKey["list[Cluster]"]()  # the fixtures' clusters; those that tests start are none of our business
+_CLUSTER_SIZE = 3
+
+_owned = pytest.StashKey["list[Owned]"]()  # the fixtures' servers; those that tests start are none of our business
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add --zk-version."""
-    parser.getgroup("zk-testing", "real ZooKeeper servers").addoption(
-        "--zk-version",
-        metavar="VERSION",
-        help='ZooKeeper of zk_server and zk_cluster, as "3.8.4" or "newest" (default: ZK_TESTING_VERSION, else 3.9)',
-    )
+def pytest_addoption(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Bring the other rooms of this plugin, which have hooks of their own."""
+    for room in (_pytest_choice, _pytest_report):
+        pluginmanager.register(room)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the marker."""
-    config.addinivalue_line("markers", "cluster: needs an ensemble of real ZooKeeper servers")
-    config.stash[_used] = {}
+    """No server runs yet."""
     config.stash[_owned] = []
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that use zk_cluster, so that `-m "not cluster"` leaves them out."""
-    for item in items:
-        if "zk_cluster" in getattr(item, "fixturenames", ()) and item.get_closest_marker("cluster") is None:
-            item.add_marker("cluster")
-
-
-# Fixtures
+# Servers
 
 
 @pytest.fixture(scope="session")
-def zk_server(request: pytest.FixtureRequest) -> Iterator[ZooKeeperServer]:
-    """A real standalone server; damage done by a test is healed after it."""
-    with _running(request.config, 1) as cluster:
-        yield cluster[0]
+def _zk_choice(request: pytest.FixtureRequest) -> Choice | None:
+    """What the test runs on; None where nobody could say, as for the methods of a TestCase."""
+    choice: Choice | None = getattr(request, "param", None)
+    return choice
+
+
+@pytest.fixture(scope="session")
+def _zk_servers(request: pytest.FixtureRequest) -> Iterator[Servers]:
+    """The session's standalone servers: kept to its end, because tests of several choices may alternate."""
+    from ._serving import Servers
+
+    servers = Servers(lambda owned: _note(request.config, owned))
+    yield servers
+    request.config.stash[_owned].clear()
+    servers.stop()
+
+
+@pytest.fixture(scope="session")
+def zk_server(_zk_choice: Choice | None, _zk_servers: Servers, request: pytest.FixtureRequest) -> Server:
+    """A standalone server, real unless --zk says otherwise; damage done by a test is healed after it."""
+    return _get(request.config, lambda: _zk_servers.get(_zk_choice or choice_without_parameter(request.config, REAL)))
 
 
 @pytest.fixture(scope="module")
-def zk_cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
-    """A real ensemble of three; damage done by a test is healed after it."""
-    with _running(request.config, 3) as cluster:
-        yield cluster
-
-
-@pytest.fixture
-def zk_faults(zk_server: ZooKeeperServer) -> Iterator[FaultProxy]:
-    """A proxy in front of zk_server, without faults yet."""
-    from .faults import FaultProxy
-
-    with FaultProxy(zk_server) as proxy:
-        yield proxy
-
-
-@pytest.fixture
-def zk_chroot(zk_server: ZooKeeperServer, request: pytest.FixtureRequest) -> Iterator[str]:
-    """The path of a fresh, empty node on zk_server, to be used as a chroot; all of it is removed after the test."""
-    from zk_wire import OPEN_ACL_UNSAFE, CreateRequest
-
-    from .rawclient import RawClient
-
-    path = f"/test-{uuid.uuid4().hex}"
-    with RawClient(zk_server.address) as raw:
-        raw.request(CreateRequest(path, b"", OPEN_ACL_UNSAFE, 0))
-    yield path
-    _heal(request.config)
-    with RawClient(zk_server.address) as raw:
-        raw.auth("digest", _SUPER_USER)  # whatever ACLs the test has set
-        _delete_tree(raw, path)
-
-
-@contextmanager
-def _running(config: pytest.Config, size: int) -> Generator[Cluster]:
+def zk_cluster(_zk_choice: Choice | None, request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    """An ensemble of three, real unless --zk says otherwise; damage done by a test is healed after it."""
     from .cluster import start_cluster
+
+    choice = _zk_choice or choice_without_parameter(request.config, REAL)
+    if choice.embedded:
+        pytest.skip("there are no embedded ensembles yet")
+    cluster = _get(request.config, lambda: start_cluster(_CLUSTER_SIZE, choice.exact))
+    with cluster:
+        _note(request.config, cluster)
+        try:
+            yield cluster
+        finally:
+            request.config.stash[_owned].remove(cluster)
+
+
+@pytest.fixture
+def zk_embedded(_zk_choice: Choice | None, request: pytest.FixtureRequest) -> Iterator[EmbeddedServer]:
+    """A fresh embedded server; it is the test's own, so nothing done to it can harm another test."""
+    from .embedded import EmbeddedServer
+
+    choice = _zk_choice or choice_without_parameter(request.config, EMBEDDED)
+    with EmbeddedServer(version=choice.exact) as server:
+        _note(request.config, server)
+        yield server
+        request.config.stash[_owned].remove(server)
+
+
+@pytest.fixture
+def _zk_here(_zk_choice: Choice | None, request: pytest.FixtureRequest) -> Server | Cluster:
+    """The server of this test."""
+    names = request.fixturenames
+    for name in ("zk_server", "zk_cluster", "zk_embedded"):
+        if name in names:
+            here: Server | Cluster = request.getfixturevalue(name)
+            return here
+    servers: Servers = request.getfixturevalue("_zk_servers")
+    return _get(request.config, lambda: servers.get(_zk_choice or choice_without_parameter(request.config, EMBEDDED)))
+
+
+def _get(config: pytest.Config, start: Callable[[], T]) -> T:
+    """Start a server, or skip where a real one cannot be had."""
     from .errors import NoServerError
 
-    version: str = config.getoption("--zk-version") or os.environ.get("ZK_TESTING_VERSION") or _DEFAULT_VERSION
     try:
-        cluster = start_cluster(size, version)
+        return start()
     except NoServerError as error:
         if os.environ.get("ZK_TESTING_REQUIRE_REAL") == "1":
             pytest.fail(f"{error} (and ZK_TESTING_REQUIRE_REAL=1 asks for one)", pytrace=False)
         pytest.skip(str(error))
-    with cluster:
-        config.stash[_used][str(cluster.distribution)] = None
-        config.stash[_owned].append(cluster)
-        try:
-            yield cluster
-        finally:
-            config.stash[_owned].remove(cluster)
 
 
-def _delete_tree(raw: RawClient, path: str) -> None:
-    from zk_wire import DeleteRequest, GetChildrenRequest, NoNodeError, NotEmptyError
+def _note(config: pytest.Config, owned: Owned) -> None:
+    """A server of the fixtures runs from now on."""
+    config.stash[_owned].append(owned)
+    distribution = getattr(owned, "distribution", None)
+    if distribution is not None:
+        note_used(config, str(distribution))
 
-    while True:
-        try:
-            for child in raw.request(GetChildrenRequest(path, False)).children or ():
-                _delete_tree(raw, f"{path}/{child}")
-            raw.request(DeleteRequest(path, -1))
-        except NoNodeError:
-            return  # ephemeral, and its session ended meanwhile
-        except NotEmptyError:
-            continue  # somebody is still creating
-        return
+
+# What a test has there
+
+
+@pytest.fixture
+def zk_chroot(_zk_here: Server | Cluster, request: pytest.FixtureRequest) -> Iterator[str]:
+    """The path of a fresh, empty node, to be used as a chroot; all of it is removed after the test."""
+    from ._chroot import create_chroot, remove_chroot
+    from ._serving import members_of
+
+    path = create_chroot(members_of(_zk_here)[0].address)
+    yield path
+    _heal(request.config)
+    remove_chroot(members_of(_zk_here)[0].address, path)
+
+
+@pytest.fixture
+def zk_hosts(_zk_here: Server | Cluster, zk_chroot: str) -> str:
+    """ "host:port/chroot" of the test's server and its fresh node, for a client of any make."""
+    return _zk_here.connection_string(zk_chroot)
+
+
+@pytest.fixture
+def zk_faults(_zk_here: Server | Cluster) -> Iterator[FaultProxy]:
+    """A proxy in front of the test's server (the first one of an ensemble), without faults yet."""
+    from ._serving import members_of
+    from .faults import FaultProxy
+
+    with FaultProxy(members_of(_zk_here)[0]) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def zk_make_client(_zk_here: Server | Cluster, zk_chroot: str, request: pytest.FixtureRequest) -> Iterator[ClientMaker]:
+    """Makes `zk_client.Client`s below the test's chroot, or wherever it is told; they are stopped after the test."""
+    from ._clients import ClientMaker
+
+    # What the clients may be connected through has to outlive them: closing a session takes a connection.
+    faults: FaultProxy | None = request.getfixturevalue("zk_faults") if "zk_faults" in request.fixturenames else None
+    with ClientMaker(_zk_here.hosts, zk_chroot) as maker:
+        yield maker
+        if faults is not None:
+            faults.heal()
+        _heal(request.config)
+
+
+@pytest.fixture
+def zk_client(zk_make_client: ClientMaker) -> Client:
+    """A started client below the test's chroot; stopped after the test."""
+    return _made(zk_make_client)
+
+
+@pytest.fixture
+def zk_async_client(zk_hosts: str) -> object:
+    """An asyncio client below the test's chroot that the test starts and stops: `async with zk_async_client as zk:`."""
+    from ._clients import async_client
+
+    return _made(lambda: async_client(zk_hosts))
+
+
+def _made(make: Callable[[], T]) -> T:
+    from ._clients import NoClientError
+
+    try:
+        return make()
+    except NoClientError as error:
+        pytest.fail(str(error), pytrace=False)
 
 
 # Between tests
@@ -153,35 +247,12 @@ def _delete_tree(raw: RawClient, path: str) -> None:
 
 def _heal(config: pytest.Config) -> None:
     """Bring back what a test stopped, killed or paused."""
-    for cluster in config.stash[_owned]:
-        if cluster.damaged:
-            cluster.heal()
+    if not config.stash[_owned]:
+        return
+    from ._serving import heal
 
-
-def _live_clusters() -> tuple[Cluster, ...]:
-    if "zk_testing.cluster" not in sys.modules:  # nobody has started one
-        return ()
-    from .cluster import live_clusters
-
-    return live_clusters()
-
-
-def _recently_stopped() -> deque[StoppedCluster]:
-    if "zk_testing.cluster" not in sys.modules:  # nobody has started one
-        return deque()
-    from .cluster import recently_stopped
-
-    return recently_stopped()
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
-    """Note how long the logs are before the test."""
-    item.stash[_log_marks] = {
-        server.address: server.log_size() for cluster in _live_clusters() for server in cluster.members
-    }
-    _recently_stopped().clear()
-    return (yield)
+    for owned in config.stash[_owned]:
+        heal(owned)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -190,47 +261,3 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None]:
     result = yield
     _heal(item.config)
     return result
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Add what the servers wrote during a failed test to its report."""
-    report = yield
-    if report.failed:
-        marks = item.stash[_log_marks] if _log_marks in item.stash else dict[str, int]()
-        for cluster in _live_clusters():
-            for server in cluster.members:
-                text = server.log(_LOG_LINES, since=marks.get(server.address, 0))
-                report.sections.append((f"log of {server!r}", text or "(nothing during this test)"))
-        for stopped in _recently_stopped():
-            for name, text in stopped.logs:
-                report.sections.append((f"log of {name} of the stopped {stopped.name}", text))
-    return report
-
-
-# At the end of the run
-
-
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    """A worker of pytest-xdist tells the controller what it used."""
-    output = getattr(session.config, "workeroutput", None)
-    if output is not None:
-        used: dict[str, None] = session.config.stash[_used]
-        output["zk_testing"] = list(used)
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_testnodedown(node: object) -> None:
-    """The controller of pytest-xdist hears from a worker."""
-    config, output = getattr(node, "config", None), getattr(node, "workeroutput", None)
-    if isinstance(config, pytest.Config) and output:
-        lines: list[str] = output.get("zk_testing", [])
-        for line in lines:
-            config.stash[_used][line] = None
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Say which ZooKeeper was used, and where it came from."""
-    used: dict[str, None] = config.stash[_used]
-    for line in used:
-        terminalreporter.write_line(line)

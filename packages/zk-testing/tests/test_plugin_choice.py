@@ -1,0 +1,145 @@
+"""--zk, its markers and its setting, in a pytest of their own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pytest_runs import NO_SERVER, run_pytest
+
+WHO = """
+import pytest
+from zk_testing import EmbeddedServer
+
+def who(server):
+    print("ran on", "embedded" if isinstance(server, EmbeddedServer) else "real", server.version)
+"""
+
+
+def ran_on(folder: Path, tests: str, *arguments: str, **environment: str) -> list[str]:
+    run = run_pytest(folder, WHO + tests, "-rP", *arguments, **environment)
+    assert run.returncode == 0, run.stdout
+    return [line.removeprefix("ran on ") for line in run.stdout.splitlines() if line.startswith("ran on ")]
+
+
+def test_zk_embedded_needs_nothing_but_itself(tmp_path: Path) -> None:
+    assert ran_on(tmp_path, "def test(zk_embedded): who(zk_embedded)", **NO_SERVER) == ["embedded 3.9.6"]
+    assert ran_on(tmp_path, "def test(zk_embedded): who(zk_embedded)", "--zk=real", **NO_SERVER) == ["embedded 3.9.6"]
+    tests = "def test(zk_embedded): who(zk_embedded)"
+    assert ran_on(tmp_path, tests, "--zk=embedded:3.8.4,real", **NO_SERVER) == ["embedded 3.8.4"]
+
+
+def test_zk_server_is_real_unless_told_otherwise(tmp_path: Path) -> None:
+    tests = "def test(zk_server): who(zk_server)"
+    assert ran_on(tmp_path, tests, "--zk=embedded", **NO_SERVER) == ["embedded 3.9.6"]
+    skipped = run_pytest(tmp_path, tests, **NO_SERVER)
+    assert "1 skipped" in skipped.stdout and "no ZooKeeper 3.9 can be had here" in skipped.stdout
+
+
+def test_each_value_is_a_run_of_its_own_with_a_name_that_tells(tmp_path: Path) -> None:
+    tests = "@pytest.mark.parametrize('n', [1, 2])\ndef test(zk_server, n): who(zk_server)\ndef test_other(): pass"
+    run = run_pytest(tmp_path, WHO + tests, "--zk=embedded:3.6,embedded:3.8", "--zk", "embedded:newest", "-v")
+    assert "7 passed" in run.stdout
+    for name in ("test[embedded-3.6-1]", "test[embedded-newest-2]", "test[embedded-3.8-1]", "test_other "):
+        assert f"::{name}" in run.stdout, run.stdout
+
+
+@pytest.mark.skipif(not hasattr(pytest, "HIDDEN_PARAM"), reason="pytest before 8.4 shows every parameter")
+def test_a_single_value_leaves_the_names_of_the_tests_alone(tmp_path: Path) -> None:
+    run = run_pytest(tmp_path, "def test_it(zk_server): pass", "--zk=embedded", "-v")
+    assert "::test_it PASSED" in run.stdout
+
+
+def test_a_marker_chooses(tmp_path: Path) -> None:
+    tests = """
+@pytest.mark.zk("embedded:3.7.2", "embedded:3.8.7")
+def test(zk_server): who(zk_server)
+"""
+    assert ran_on(tmp_path, tests, **NO_SERVER) == ["embedded 3.7.2", "embedded 3.8.7"]
+
+
+def test_a_marker_chooses_for_a_module(tmp_path: Path) -> None:
+    tests = """
+pytestmark = pytest.mark.zk("embedded:3.7.2")
+def test_first(zk_server): who(zk_server)
+@pytest.mark.zk("embedded:3.6.4")
+def test_second(zk_server): who(zk_server)
+"""
+    assert ran_on(tmp_path, tests) == ["embedded 3.7.2", "embedded 3.6.4"]
+
+
+def test_versions_are_chosen_by_a_marker_for_every_kind(tmp_path: Path) -> None:
+    tests = """
+@pytest.mark.zk_versions("3.6.4", "3.8.7")
+def test(zk_embedded): who(zk_embedded)
+"""
+    assert ran_on(tmp_path, tests) == ["embedded 3.6.4", "embedded 3.8.7"]
+    assert ran_on(tmp_path, tests, "--zk=real") == ["embedded 3.6.4", "embedded 3.8.7"]
+
+
+def test_the_command_line_leaves_out_what_it_does_not_name(tmp_path: Path) -> None:
+    tests = "@pytest.mark.zk('real')\ndef test(zk_server): pass\ndef test_other(zk_server): pass\n"
+    run = run_pytest(tmp_path, "import pytest\n" + tests, "--zk=embedded")
+    assert "1 passed, 1 skipped" in run.stdout
+    assert "--zk=embedded leaves none of the servers that this test is for" in run.stdout
+
+
+def test_the_setting_is_a_default(tmp_path: Path) -> None:
+    (tmp_path / "pytest.ini").write_text("[pytest]\nzk = embedded:3.6.4\n")
+    tests = "def test(zk_server): who(zk_server)"
+    assert ran_on(tmp_path, tests) == ["embedded 3.6.4"]
+    assert ran_on(tmp_path, tests, "--zk=embedded") == ["embedded 3.9.6"]
+
+
+def test_the_version_is_the_option_s_or_the_environment_s(tmp_path: Path) -> None:
+    tests = "def test(zk_server): who(zk_server)"
+    assert ran_on(tmp_path, tests, "--zk=embedded", "--zk-version=3.7.2") == ["embedded 3.7.2"]
+    assert ran_on(tmp_path, tests, "--zk=embedded", ZK_TESTING_VERSION="3.7.2") == ["embedded 3.7.2"]
+
+
+@pytest.mark.parametrize("arguments", [["--zk=fake"], ["--zk-version=three"], ["--zk="]])
+def test_an_option_that_says_nothing_is_refused_before_any_test(tmp_path: Path, arguments: list[str]) -> None:
+    run = run_pytest(tmp_path, "def test_it(): pass", *arguments)
+    assert run.returncode == 4
+    assert "zk-testing: a " in run.stderr
+
+
+def test_a_marker_that_says_nothing_is_an_error(tmp_path: Path) -> None:
+    run = run_pytest(tmp_path, "import pytest\n@pytest.mark.zk('fake')\ndef test_it(zk_server): pass")
+    assert run.returncode != 0
+    assert "the marker of test_it: a server is" in run.stdout
+
+
+def test_the_methods_of_a_testcase_run_on_the_first_value(tmp_path: Path) -> None:
+    tests = """
+import unittest
+class TestIt(unittest.TestCase):
+    @pytest.fixture(autouse=True)
+    def bring(self, zk_server): self.server = zk_server
+    def test(self): who(self.server)
+"""
+    assert ran_on(tmp_path, tests, "--zk=embedded:3.6.4,real") == ["embedded 3.6.4"]
+
+
+def test_a_test_has_one_server(tmp_path: Path) -> None:
+    tests = """
+def test_own(zk_embedded, zk_hosts, zk_faults):
+    assert zk_hosts.startswith(zk_embedded.hosts)
+    assert zk_embedded.address in repr(zk_faults)
+def test_named(zk_server, zk_embedded, zk_hosts):
+    assert zk_hosts.startswith(zk_server.hosts)
+def test_shared(zk_server, zk_chroot, zk_hosts):
+    assert zk_hosts == zk_server.hosts + zk_chroot
+"""
+    run = run_pytest(tmp_path, tests, "--zk=embedded")
+    assert "3 passed" in run.stdout, run.stdout
+
+
+def test_a_damaged_server_is_healed_for_the_next_test(tmp_path: Path) -> None:
+    tests = """
+def test_first(zk_server): zk_server.stop()
+def test_second(zk_server): assert zk_server.running
+def test_third(zk_embedded, zk_chroot): zk_embedded.stop()
+"""
+    run = run_pytest(tmp_path, tests, "--zk=embedded")
+    assert "3 passed" in run.stdout, run.stdout
