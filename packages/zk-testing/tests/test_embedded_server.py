@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
+import re
 import socket
 import threading
 import time
+from datetime import UTC, datetime
 
 import pytest
-from embedded_client import OPEN, server_of
+from embedded_client import OPEN, Talker, server_of
 
 from zk_testing import AsyncEmbeddedServer, EmbeddedServer, Mode, VirtualClock
 from zk_testing.__main__ import main
@@ -258,12 +260,35 @@ def test_every_word_is_answered_as_zk_wire_reads_it() -> None:
     assert parse_conf(answers["conf"])["tickTime"] == "200"
     assert any(client.details.get("sid") == f"0x{raw.session_id:x}" for client in parse_cons(answers["cons"]))
     assert answers["wchs"] == "1 connections watching 1 paths\nTotal watches:1\n"
-    assert answers["wchp"] == f"/a\n\t0x{raw.session_id:x}\n"
-    assert answers["wchc"] == f"0x{raw.session_id:x}\n\t/a\n"
+    assert answers["wchp"] == f"/a\n\t0x{raw.session_id:x}\n\n"
+    assert answers["wchc"] == f"0x{raw.session_id:x}\n\t/a\n\n"
     assert f"0x{raw.session_id:x}:\n\t/a\n" in answers["dump"]
     assert answers["crst"] == "Connection stats reset.\n"
     assert answers["srst"] == "Server stats reset.\n"
     assert answers["envi"].startswith("Environment:\n")
+
+
+def test_dump_names_sessions_and_connections_under_the_dates_of_their_ends() -> None:
+    server = server_of(tick_ms=1000)
+    started = server.clock.now_ms()
+    session = f"0x{Talker(server, timeout_ms=4000).session[0]:x}"
+    line = server.connect()
+    line.send(b"dump")
+    dates = re.findall(r"expire at (.*):\n((?:\t.*\n)+)", line.take().decode())
+    ends = [datetime.strptime(date, "%a %b %d %H:%M:%S UTC %Y").replace(tzinfo=UTC) for date, _who in dates]
+    assert [who.split() for _date, who in dates][:1] == [[session]]
+    assert ends[0].timestamp() * 1000 == ((started + 4000) // 1000 + 1) * 1000
+    assert re.findall(r"\tip: /\S+ sessionId: (\S+)", "".join(who for _date, who in dates[1:])) == [session, "0x0"]
+
+
+def test_cons_counts_what_a_connection_sent_and_names_its_last_operation() -> None:
+    server = server_of()
+    Talker(server).create("/a")
+    line = server.connect()
+    line.send(b"cons")
+    mine, asking = line.take().decode().splitlines()[:2]
+    assert "[1](queued=0,recved=2,sent=2," in mine and ",lop=CREA," in mine and f",est={server.clock.now_ms()}," in mine
+    assert asking.endswith("[0](queued=0,recved=1,sent=0)")
 
 
 def test_a_word_outside_of_the_whitelist_is_refused() -> None:

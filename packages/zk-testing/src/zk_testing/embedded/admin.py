@@ -8,6 +8,7 @@ Source: org.apache.zookeeper.server.command.
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["answer"]
 
+_BUCKET_MS = 10_000  # connections are looked at once in so many milliseconds
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _NOT_SERVING = "This ZooKeeper instance is not currently serving requests\n"
 
 
@@ -61,14 +65,20 @@ def _text(core: Front, word: str, now_ms: int) -> str:
             connections, paths, watches = core.watches.data.counts()
             return f"{connections} connections watching {paths} paths\nTotal watches:{watches}\n"
         case "wchc":
-            return "".join(
-                f"{_session(client)}\n" + "".join(f"\t{path}\n" for path in paths)
-                for client, paths in core.watches.data.by_watcher().items()
+            return (
+                "".join(
+                    f"{_session(client)}\n" + "".join(f"\t{path}\n" for path in paths)
+                    for client, paths in core.watches.data.by_watcher().items()
+                )
+                + "\n"
             )
         case "wchp":
-            return "".join(
-                f"{path}\n" + "".join(f"\t{_session(client)}\n" for client in clients)
-                for path, clients in core.watches.data.by_path().items()
+            return (
+                "".join(
+                    f"{path}\n" + "".join(f"\t{_session(client)}\n" for client in clients)
+                    for path, clients in core.watches.data.by_path().items()
+                )
+                + "\n"
             )
         case "dirs":
             return "datadir_size: 0\nlogdir_size: 0\n"
@@ -77,7 +87,7 @@ def _text(core: Front, word: str, now_ms: int) -> str:
 
 
 def _version(core: Front) -> str:
-    return f"{core.profile.version}-embedded, built on 01/01/1970 00:00 UTC"
+    return f"{core.profile.version}-embedded, built on 1970-01-01 00:00 UTC"
 
 
 def _status(core: Front, *, with_clients: bool) -> str:
@@ -87,7 +97,7 @@ def _status(core: Front, *, with_clients: bool) -> str:
     if with_clients:
         lines.append("Clients:")
         lines += [
-            f" /{client.host}:{client.port}[1](queued=0,recved={client.received},sent={client.sent})"
+            f" /{client.host}:{client.port}[{_interest(client)}](queued=0,recved={client.received},sent={client.sent})"
             for client in core.clients
         ]
         lines.append("")
@@ -148,27 +158,51 @@ def _session(client: Client) -> str:
     return f"0x{client.session.id & (1 << 64) - 1:x}" if client.session is not None else "0x0"
 
 
+def _interest(client: Client) -> int:
+    """What a server waits for on the connection: 1 is bytes; whoever asks for a word has sent them all."""
+    return int(client.session is not None)
+
+
 def _connection(client: Client, now_ms: int) -> str:
     shown = f"queued=0,recved={client.received},sent={client.sent}"
     if client.session is not None:
         last = client.last_xid & (1 << 64) - 1
         shown += (
-            f",sid={_session(client)},lop={client.last_op[:4]},est={now_ms},to={client.session.timeout_ms}"
-            f",lcxid=0x{last:x},lzxid=0x{client.last_zxid & (1 << 64) - 1:x},lresp={now_ms}"
-            ",llat=0,minlat=0,avglat=0,maxlat=0"
+            f",sid={_session(client)},lop={client.last_op.replace('_', '')[:4]},est={client.accepted_ms}"
+            f",to={client.session.timeout_ms},lcxid=0x{last:x},lzxid=0x{client.last_zxid & (1 << 64) - 1:x}"
+            f",lresp={now_ms},llat=0,minlat=0,avglat=0,maxlat=0"
         )
-    return f" /{client.host}:{client.port}[1]({shown})\n"
+    return f" /{client.host}:{client.port}[{_interest(client)}]({shown})\n"
 
 
 def _dump(core: Front) -> str:
     buckets = core.session_deadlines()
     lines = ["SessionTracker dump:", f"Session Sets ({len(buckets)})/({core.session_count()}):"]
-    for deadline, numbers in buckets.items():
-        lines.append(f"{len(numbers)} expire at {deadline}:")
+    for deadline_ms, numbers in buckets.items():
+        lines.append(f"{len(numbers)} expire at {_date(deadline_ms)}:")
         lines += [f"\t0x{number & (1 << 64) - 1:x}" for number in numbers]
     ephemerals = core.tree.ephemerals
     lines += ["ephemeral nodes dump:", f"Sessions with Ephemerals ({len(ephemerals)}):"]
     for number, paths in ephemerals.items():
         lines.append(f"0x{number & (1 << 64) - 1:x}:")
         lines += [f"\t{path}" for path in paths]
+    connections: dict[int, list[Client]] = {}
+    for client in core.clients:
+        connections.setdefault(_connection_deadline_ms(client), []).append(client)
+    lines += ["Connections dump:", f"Connections Sets ({len(connections)})/({len(core.clients)}):"]
+    for deadline_ms, clients in sorted(connections.items()):
+        lines.append(f"{len(clients)} expire at {_date(deadline_ms)}:")
+        lines += [f"\tip: /{client.host}:{client.port} sessionId: {_session(client)}" for client in clients]
     return "\n".join(lines) + "\n"
+
+
+def _connection_deadline_ms(client: Client) -> int:
+    """When a server would close the connection if nothing came any more."""
+    silent_ms = client.accepted_ms + _BUCKET_MS if client.session is None else client.session.deadline_ms
+    return (silent_ms // _BUCKET_MS + 1) * _BUCKET_MS
+
+
+def _date(ms: int) -> str:
+    """As Java prints a date."""
+    moment = time.gmtime(ms / 1000)
+    return f"{_DAYS[moment.tm_wday]} {_MONTHS[moment.tm_mon - 1]} {time.strftime('%d %H:%M:%S UTC %Y', moment)}"

@@ -205,6 +205,7 @@ class Front:
         if isinstance(event, RequestReceived):
             self._request(client, event.xid, event.opcode, cast("Request[object]", event.request), now_ms)
         elif isinstance(event, ConnectReceived):
+            self._heard(client)
             self._connect(client, event.request, now_ms)
         elif isinstance(event, MalformedRequest):
             self._malformed(client, event, now_ms)
@@ -213,6 +214,7 @@ class Front:
             if self._is_authenticated(client, event.xid):
                 self._unknown(client, event.xid)
         elif isinstance(event, AdminCommand):
+            self._heard(client)
             self._send(client, admin.answer(self, event.word, now_ms))
             self._close(client)
 
@@ -385,9 +387,12 @@ class Front:
                 del self._owners[session.id]
         self._out.append((client, None))
 
-    def _count(self, client: Client, xid: int, opcode: int) -> None:
+    def _heard(self, client: Client) -> None:
         client.received += 1
         self.received += 1
+
+    def _count(self, client: Client, xid: int, opcode: int) -> None:
+        self._heard(client)
         client.last_xid = xid
         client.last_op = self._names.get(opcode, "NA")
 
