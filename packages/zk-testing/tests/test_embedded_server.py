@@ -268,6 +268,13 @@ def test_every_word_is_answered_as_zk_wire_reads_it() -> None:
     assert answers["envi"].startswith("Environment:\n")
 
 
+@pytest.mark.parametrize(("version", "built"), [("3.6", "01/01/1970 00:00 GMT"), ("3.8", "1970-01-01 00:00 UTC")])
+def test_srvr_dates_the_server_as_its_version_does(version: str, built: str) -> None:
+    line = server_of(version).connect()
+    line.send(b"srvr")
+    assert line.take().decode().partition("\n")[0].endswith(f"-embedded, built on {built}")
+
+
 def test_dump_names_sessions_and_connections_under_the_dates_of_their_ends() -> None:
     server = server_of(tick_ms=1000)
     started = server.clock.now_ms()

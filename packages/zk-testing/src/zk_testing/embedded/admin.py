@@ -87,7 +87,8 @@ def _text(core: Front, word: str, now_ms: int) -> str:
 
 
 def _version(core: Front) -> str:
-    return f"{core.profile.version}-embedded, built on 1970-01-01 00:00 UTC"
+    built = "1970-01-01 00:00 UTC" if core.profile.iso_build_date else "01/01/1970 00:00 GMT"
+    return f"{core.profile.version}-embedded, built on {built}"
 
 
 def _status(core: Front, *, with_clients: bool) -> str:

@@ -30,6 +30,7 @@ class Profile:
     closes_on_delete_container: they lose their connection by it.   read_only_needs_local_sessions: without them, a
     read-only server grants no session.   ipv6_acls: accepted.   version_skips_minus_one: a data version goes from -2 to
     0.   garbage_takes_zxid: also a write that cannot be decoded counts as one.
+    iso_build_date: `srvr` says built on 2022-12-18 and not 12/18/2022, which some clients insist on.
     never_used_ms: after which a container that never had children goes; 0 is never.
     """
 
@@ -48,6 +49,7 @@ class Profile:
     ipv6_acls: bool
     version_skips_minus_one: bool
     garbage_takes_zxid: bool
+    iso_build_date: bool
     never_used_ms: int
 
 
@@ -86,5 +88,6 @@ def profile_of(version: str) -> Profile:
         ipv6_acls=since((3, 9, 4)),
         version_skips_minus_one=since((3, 10, 0)),
         garbage_takes_zxid=not since((3, 9, 0)),
+        iso_build_date=since((3, 7, 0)),
         never_used_ms=300_000 if since((3, 10, 0)) else 0,
     )
