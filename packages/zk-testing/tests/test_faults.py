@@ -232,7 +232,7 @@ def test_a_cancelled_fault_does_not_strike(proxy: FaultProxy, raw: RawClient) ->
 
 
 def test_waiting_for_a_fault_that_does_not_strike_tells_which(proxy: FaultProxy) -> None:
-    with pytest.raises(NotSeenError, match=r"lose \(then cut\) number 1 of create to_client"):
+    with pytest.raises(NotSeenError, match="lose_reply create nth=1 then=cut"):
         proxy.lose_reply("create").wait(timeout=0.01)
 
 

@@ -9,6 +9,7 @@ Rule: an error says what was asked, the rule, and what was seen; the facts are a
         ClusterError                 a server did not do what was asked, with the end of its log
         NotSeenError                 what a test waited for did not pass the proxy in time (also a TimeoutError)
         ConversationError            the raw client's server closed, or stayed silent
+          SessionRefusedError        it has no session of that id and password, or none any more
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ __all__ = [
     "ConversationError",
     "NoServerError",
     "NotSeenError",
+    "SessionRefusedError",
     "TestingError",
 ]
 
@@ -64,3 +66,7 @@ class NotSeenError(TestingError, TimeoutError):
 
 class ConversationError(TestingError):
     """The server ended a raw conversation, or did not answer in time."""
+
+
+class SessionRefusedError(ConversationError):
+    """The server has no session of that id and password, or has it no more."""

@@ -29,10 +29,11 @@ from zk_wire import (
     Notification,
     PingAnswered,
     Request,
+    SessionGone,
     error_for_code,
 )
 
-from .errors import ConversationError
+from .errors import ConversationError, SessionRefusedError
 
 __all__ = ["RawClient"]
 
@@ -44,7 +45,8 @@ class RawClient:
 
     address: "host:port".   session_timeout: seconds to ask for.   session: (id, password) to resume, None for a new
     one.   read_only: accept a server in read-only mode.   reply_timeout: seconds to wait for each answer.
-    Raises ConversationError when the server refuses or does not answer, OSError when it cannot be reached.
+    Raises SessionRefusedError when the server has no such session, ConversationError when it closes or does not answer,
+    OSError when it cannot be reached.
     """
 
     def __init__(
@@ -217,5 +219,7 @@ class RawClient:
             self._pings_answered += 1
         elif isinstance(event, Connected):
             self._session = event
-        else:  # SessionGone, ConnectRejected
+        elif isinstance(event, SessionGone):
+            raise SessionRefusedError(f"{self._address} refused the session: {event!r}")
+        else:  # ConnectRejected
             raise ConversationError(f"{self._address} refused the session: {event!r}")

@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zk_testing._splitter import FrameSplitter
+from zk_testing.faults.splitter import FrameSplitter
 
 frames = st.binary(max_size=40).map(lambda body: len(body).to_bytes(4, "big") + body)
 
