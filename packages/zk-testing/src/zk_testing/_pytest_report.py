@@ -5,6 +5,7 @@ Rule: only watches; nothing here starts, heals or stops a server.
 
 from __future__ import annotations
 
+import re
 import sys
 from collections import deque
 from collections.abc import Generator
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["note_used"]
 
 _LOG_LINES = 100  # of each server, in the report of a failed test
+_OWN_QUESTION = re.compile(r"Processing (dump|wchc) command from ")  # of the leak check
 
 _log_marks = pytest.StashKey[dict[str, int]]()
 _used = pytest.StashKey[dict[str, None]]()  # what was used, each once, in order
@@ -71,7 +73,8 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
         for cluster in _live_clusters():
             for server in cluster.members:
                 text = server.log(_LOG_LINES, since=marks.get(server.address, 0))
-                report.sections.append((f"log of {server!r}", text or "(nothing during this test)"))
+                lines = [line for line in text.splitlines() if not _OWN_QUESTION.search(line)]
+                report.sections.append((f"log of {server!r}", "\n".join(lines) or "(nothing during this test)"))
         for stopped in _recently_stopped():
             for name, text in stopped.logs:
                 report.sections.append((f"log of {name} of the stopped {stopped.name}", text))

@@ -1,4 +1,4 @@
-"""Servers for the fixtures and the unittest harness: started when asked for, healed, stopped at the end.
+"""Servers for the fixtures and the unittest harness: started when first asked for, kept, stopped together.
 
 Rule: one server of each choice, one life. A server that cannot be had fails everybody who asks with the same error.
 """
@@ -18,30 +18,23 @@ if TYPE_CHECKING:
     Server: TypeAlias = ZooKeeperServer | EmbeddedServer
     Owned: TypeAlias = Cluster | EmbeddedServer
 
-__all__ = ["Servers", "heal", "members_of", "start_standalone"]
+__all__ = ["Servers", "members_of", "start_standalone"]
 
 
-def start_standalone(choice: Choice, *, port: int = 0) -> Owned:
-    """Start one server.   port: of an embedded one; 0 takes a free one.
+def start_standalone(choice: Choice) -> Owned:
+    """Start one server.
 
     Raises NoServerError when a real one cannot be had here; ValueError for a version that cannot be embedded.
     """
     if choice.embedded:
         from .embedded import EmbeddedServer
 
-        server = EmbeddedServer(version=choice.exact, port=port)
+        server = EmbeddedServer(version=choice.exact)
         server.start()
         return server
     from .cluster import start_cluster
 
     return start_cluster(1, choice.exact)
-
-
-def server_of(owned: Owned) -> Server:
-    """The one server of what `start_standalone` returned."""
-    from .embedded import EmbeddedServer
-
-    return owned if isinstance(owned, EmbeddedServer) else owned[0]
 
 
 class Servers:
@@ -63,28 +56,18 @@ class Servers:
                 self._errors[choice] = error
                 raise
             self._started(self._servers[choice])
-        return server_of(self._servers[choice])
+        return self._servers[choice][0]
 
-    def stop(self) -> None:
-        """Stop all of them."""
+    def stop(self) -> list[Owned]:
+        """Stop all of them; return what was stopped."""
         servers, self._servers = list(self._servers.values()), {}
         for server in servers:
             server.stop()
-
-
-def heal(owned: Owned) -> None:
-    """Bring back what a test has stopped, killed or paused."""
-    from .embedded import EmbeddedServer
-
-    if isinstance(owned, EmbeddedServer):
-        owned.start()
-    elif owned.damaged:
-        owned.heal()
+        return servers
 
 
 def members_of(owned: Owned | Server) -> list[Server]:
     """The single servers of what may be several."""
-    from .embedded import EmbeddedServer
     from .member import ZooKeeperServer
 
-    return [owned] if isinstance(owned, EmbeddedServer | ZooKeeperServer) else list(owned.members)
+    return [owned] if isinstance(owned, ZooKeeperServer) else list(owned.members)

@@ -31,27 +31,29 @@ A test may stop, kill or pause what a fixture gave it: it is healed before the n
 has servers of its own. When a test fails, what its real servers wrote to their logs meanwhile is shown in sections of
 the report; at the end of the run one line tells which real ZooKeeper was used, and from where.
 
-Only this module and three small rooms beside it are imported before a fixture is asked for.
+After each test that used one of these, what it left behind fails it: see `_pytest_leaks.py`.
+
+Of this package only the plugin's own rooms are imported before a fixture is asked for.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
-from . import _pytest_choice, _pytest_report
+from . import _pytest_choice, _pytest_leaks, _pytest_report, _pytest_servers
 from ._choice import EMBEDDED, REAL, Choice
 from ._pytest_choice import choice_without_parameter
-from ._pytest_report import note_used
+from ._pytest_servers import disown, heal_servers, own
 
 if TYPE_CHECKING:
     from zk_client import Client
 
     from ._clients import ClientMaker
-    from ._serving import Owned, Server, Servers
+    from ._serving import Server, Servers
     from .cluster import Cluster
     from .embedded import EmbeddedServer
     from .faults import FaultProxy
@@ -72,18 +74,11 @@ T = TypeVar("T")
 
 _CLUSTER_SIZE = 3
 
-_owned = pytest.StashKey["list[Owned]"]()  # the fixtures' servers; those that tests start are none of our business
-
 
 def pytest_addoption(pluginmanager: pytest.PytestPluginManager) -> None:
     """Bring the other rooms of this plugin, which have hooks of their own."""
-    for room in (_pytest_choice, _pytest_report):
+    for room in (_pytest_choice, _pytest_report, _pytest_servers, _pytest_leaks):
         pluginmanager.register(room)
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """No server runs yet."""
-    config.stash[_owned] = []
 
 
 # Servers
@@ -101,10 +96,10 @@ def _zk_servers(request: pytest.FixtureRequest) -> Iterator[Servers]:
     """The session's standalone servers: kept to its end, because tests of several choices may alternate."""
     from ._serving import Servers
 
-    servers = Servers(lambda owned: _note(request.config, owned))
+    servers = Servers(lambda owned: own(request.config, owned))
     yield servers
-    request.config.stash[_owned].clear()
-    servers.stop()
+    for owned in servers.stop():
+        disown(request.config, owned)
 
 
 @pytest.fixture(scope="session")
@@ -123,11 +118,11 @@ def zk_cluster(_zk_choice: Choice | None, request: pytest.FixtureRequest) -> Ite
         pytest.skip("there are no embedded ensembles yet")
     cluster = _get(request.config, lambda: start_cluster(_CLUSTER_SIZE, choice.exact))
     with cluster:
-        _note(request.config, cluster)
+        own(request.config, cluster)
         try:
             yield cluster
         finally:
-            request.config.stash[_owned].remove(cluster)
+            disown(request.config, cluster)
 
 
 @pytest.fixture
@@ -137,9 +132,9 @@ def zk_embedded(_zk_choice: Choice | None, request: pytest.FixtureRequest) -> It
 
     choice = _zk_choice or choice_without_parameter(request.config, EMBEDDED)
     with EmbeddedServer(version=choice.exact) as server:
-        _note(request.config, server)
+        own(request.config, server)
         yield server
-        request.config.stash[_owned].remove(server)
+        disown(request.config, server)
 
 
 @pytest.fixture
@@ -166,14 +161,6 @@ def _get(config: pytest.Config, start: Callable[[], T]) -> T:
         pytest.skip(str(error))
 
 
-def _note(config: pytest.Config, owned: Owned) -> None:
-    """A server of the fixtures runs from now on."""
-    config.stash[_owned].append(owned)
-    distribution = getattr(owned, "distribution", None)
-    if distribution is not None:
-        note_used(config, str(distribution))
-
-
 # What a test has there
 
 
@@ -185,7 +172,7 @@ def zk_chroot(_zk_here: Server | Cluster, request: pytest.FixtureRequest) -> Ite
 
     path = create_chroot(members_of(_zk_here)[0].address)
     yield path
-    _heal(request.config)
+    heal_servers(request.config)
     remove_chroot(members_of(_zk_here)[0].address, path)
 
 
@@ -216,7 +203,7 @@ def zk_make_client(_zk_here: Server | Cluster, zk_chroot: str, request: pytest.F
         yield maker
         if faults is not None:
             faults.heal()
-        _heal(request.config)
+        heal_servers(request.config)
 
 
 @pytest.fixture
@@ -240,24 +227,3 @@ def _made(make: Callable[[], T]) -> T:
         return make()
     except NoClientError as error:
         pytest.fail(str(error), pytrace=False)
-
-
-# Between tests
-
-
-def _heal(config: pytest.Config) -> None:
-    """Bring back what a test stopped, killed or paused."""
-    if not config.stash[_owned]:
-        return
-    from ._serving import heal
-
-    for owned in config.stash[_owned]:
-        heal(owned)
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_teardown(item: pytest.Item) -> Generator[None]:
-    """Heal what the test has damaged; servers of finished modules are gone by then."""
-    result = yield
-    _heal(item.config)
-    return result
