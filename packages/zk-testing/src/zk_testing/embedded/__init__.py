@@ -3,7 +3,8 @@
 Rule: it answers as the real server of the chosen version does, byte for byte; it is for tests, and stores nothing.
 
     versions settings         what is to be served
-    tree quotas watches       the state: nodes, what they may hold, who is to hear of them
+    tree hashset quotas       the state: nodes, the order of their names, what they may hold
+    watches                   who is to hear of a change
     permissions sessions      who may do what, and how long they live
     prepare transactions      a write: decided once, then applied
     reads results decisions   answers

@@ -186,7 +186,7 @@ def _dump(core: Front) -> str:
     lines += ["ephemeral nodes dump:", f"Sessions with Ephemerals ({len(ephemerals)}):"]
     for number, paths in ephemerals.items():
         lines.append(f"0x{number & (1 << 64) - 1:x}:")
-        lines += [f"\t{path}" for path in paths]
+        lines += [f"\t{path}" for path in paths.listed()]
     connections: dict[int, list[Client]] = {}
     for client in core.clients:
         connections.setdefault(_connection_deadline_ms(client), []).append(client)

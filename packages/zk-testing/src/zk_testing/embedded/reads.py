@@ -37,7 +37,6 @@ from zk_wire import (
     SyncRequest,
     SyncResponse,
     WhoAmIResponse,
-    encode_ustring,
 )
 
 from .client import Client
@@ -110,12 +109,12 @@ class Reads:
 
     def get_children(self, client: Client, request: GetChildrenRequest) -> bytes:
         """The names of the children; sets a child watch."""
-        return self._names(self._listed(client, request.path, request.watch))
+        return self._listed(client, request.path, request.watch).children.encoded()
 
     def get_children2(self, client: Client, request: GetChildren2Request) -> bytes:
         """The names of the children and the Stat; sets a child watch."""
         node = self._listed(client, request.path, request.watch)
-        return self._names(node) + node.packed_stat()
+        return node.children.encoded() + node.packed_stat()
 
     def get_acl(self, client: Client, request: GetACLRequest) -> bytes:
         """The access control list, with digests masked for those who may not administer the node."""
@@ -133,7 +132,7 @@ class Reads:
     def get_ephemerals(self, client: Client, request: GetEphemeralsRequest) -> bytes:
         """This session's ephemeral nodes."""
         session = client.session
-        own = self._tree.ephemerals.get(session.id, {}) if session is not None else {}
+        own = self._tree.ephemerals_of(session.id) if session is not None else []
         prefix = request.prefix_path
         if prefix is None or prefix.strip() in ("", "/"):
             prefix = ""
@@ -151,7 +150,7 @@ class Reads:
             if isinstance(operation, GetDataRequest):
                 results.append(GetDataResult(node.data, node.stat()))
             else:
-                results.append(GetChildrenResult(list(node.children)))
+                results.append(GetChildrenResult(node.children.listed()))
         return MultiReadResponse([*results]).encode()
 
     # Watches
@@ -220,10 +219,6 @@ class Reads:
         if watch:
             self._watches.child.add(path, client)
         return node
-
-    def _names(self, node: Node) -> bytes:
-        children = node.children
-        return len(children).to_bytes(4, "big") + b"".join([encode_ustring(name) for name in children])
 
     def _check_kind(self, kind: int) -> None:
         if not self._watches.knows_kind(kind):

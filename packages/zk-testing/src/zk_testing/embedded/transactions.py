@@ -138,7 +138,7 @@ def apply(tree: Tree, transaction: Transaction) -> list[Applied]:
             case SetAcl():
                 node = tree.set_acl(change.path, change.acl, version=change.version)
             case CloseSession():
-                for path in tuple(tree.ephemerals.get(change.session_id, ())):
+                for path in tree.ephemerals_of(change.session_id):
                     events += tree.delete(path, zxid=zxid)
             case Nothing() | Failed():
                 pass

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from zk_wire import ACL, OPEN_ACL_UNSAFE, READ_ACL_UNSAFE, STAT, EventType, Stat
 
+from .hashset import HashSet
 from .quotas import LIMITS, QUOTA_ROOT, STATS, QuotaIndex, Usage
 
 __all__ = ["CONFIG", "INT_MAX", "Node", "NodeKind", "SPECIAL_PATHS", "Tree", "TreeEvent", "split", "wrap_int"]
@@ -22,6 +23,7 @@ __all__ = ["CONFIG", "INT_MAX", "Node", "NodeKind", "SPECIAL_PATHS", "Tree", "Tr
 CONFIG = "/zookeeper/config"
 SPECIAL_PATHS = frozenset(("/", "/zookeeper", QUOTA_ROOT, CONFIG))
 INT_MAX = 2**31 - 1
+_CHILD_BUCKETS, _EPHEMERAL_BUCKETS = 8, 16  # of the sets a server begins with
 
 
 class NodeKind(Enum):
@@ -79,7 +81,7 @@ class Node:
         self.czxid = self.mzxid = self.pzxid = zxid
         self.ctime = self.mtime = time_ms
         self.version = self.creations = self.aversion = 0
-        self.children: dict[str, None] = {}
+        self.children = HashSet(_CHILD_BUCKETS)
 
     def stat(self) -> Stat:
         """The node's metadata as a client sees it."""
@@ -122,8 +124,9 @@ class Tree:
 
     def __init__(self) -> None:
         root, system, quota, config = (Node(b"", OPEN_ACL_UNSAFE, 0, 0) for _ in range(4))
-        root.children["zookeeper"] = None
-        system.children |= {"quota": None, "config": None}
+        root.children.add("zookeeper")
+        system.children.add("quota")
+        system.children.add("config")
         config.acl = READ_ACL_UNSAFE
         config.aversion = -1
         self.nodes: dict[str, Node] = {
@@ -134,7 +137,7 @@ class Tree:
             CONFIG: config,
         }
         self.quotas = QuotaIndex()
-        self.ephemerals: dict[int, dict[str, None]] = {}  # paths by session
+        self.ephemerals: dict[int, HashSet] = {}  # paths by session
         self.containers: dict[str, None] = {}
         self.ttls: dict[str, None] = {}
 
@@ -160,9 +163,12 @@ class Tree:
             parent.creations = creations
             parent.pzxid = zxid
         node = self.nodes[path] = Node(data, acl, zxid, time_ms, kind, owner, ttl_ms)
-        parent.children[name] = None
+        parent.children.add(name)
         if kind is NodeKind.EPHEMERAL:
-            self.ephemerals.setdefault(owner, {})[path] = None
+            own = self.ephemerals.get(owner)
+            if own is None:
+                own = self.ephemerals[owner] = HashSet(_EPHEMERAL_BUCKETS)
+            own.add(path)
         elif kind is NodeKind.CONTAINER:
             self.containers[path] = None
         elif kind is NodeKind.TTL:
@@ -183,11 +189,11 @@ class Tree:
         parent_path, name = split(path)
         parent = self.nodes[parent_path]
         node = self.nodes.pop(path)
-        parent.children.pop(name, None)
+        parent.children.discard(name)
         parent.pzxid = max(parent.pzxid, zxid)
         if node.kind is NodeKind.EPHEMERAL:
             owned = self.ephemerals[node.owner]
-            del owned[path]
+            owned.discard(path)
             if not owned:
                 del self.ephemerals[node.owner]
         self.containers.pop(path, None)
@@ -221,6 +227,11 @@ class Tree:
         return node
 
     # Questions
+
+    def ephemerals_of(self, session_id: int) -> list[str]:
+        """The ephemeral nodes of a session, in the order in which they will be deleted."""
+        own = self.ephemerals.get(session_id)
+        return [] if own is None else own.listed_by_copy()
 
     def descendants(self, path: str) -> int:
         """How many nodes a server counts below a path; the root's other name counts itself and the root, too."""
