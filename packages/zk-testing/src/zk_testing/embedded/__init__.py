@@ -10,8 +10,11 @@ Rule: it answers as the real server of the chosen version does, byte for byte; i
     reads results decisions   answers
     front client rearm admin  the connections of a server
     core                      the whole server, without I/O
-    server sockets aio        the same with sockets and time
-    memory clock              the same without
+    member slots leadership   a member of an ensemble, what waits there, and what only the leader does
+    quorum log                the whole ensemble, without I/O
+    server sockets aio        with sockets and time
+    memory memory_ensemble    without them
+    clock                     where time comes from
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from __future__ import annotations
 from .clock import Clock, VirtualClock
 from .core import Mode, ServerCore
 from .memory import MemoryConnection, MemoryServer
+from .memory_ensemble import MemoryEnsemble
 from .server import EmbeddedServer
 from .settings import Settings
 
@@ -31,6 +35,7 @@ __all__ = [
     "Clock",
     "EmbeddedServer",
     "MemoryConnection",
+    "MemoryEnsemble",
     "MemoryServer",
     "Mode",
     "ServerCore",

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .client import Client
     from .front import Front
 
-__all__ = ["answer"]
+__all__ = ["answer", "session_sets"]
 
 _BUCKET_MS = 10_000  # connections are looked at once in so many milliseconds
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -47,9 +47,11 @@ def _text(core: Front, word: str, now_ms: int) -> str:
         case "srvr" | "stat":
             return _status(core, with_clients=word == "stat")
         case "mntr":
-            return "".join(f"zk_{key}\t{value}\n" for key, value in _measures(core, now_ms))
+            measures = "".join(f"zk_{key}\t{value}\n" for key, value in _measures(core, now_ms))
+            return measures + "".join(f"{line}\n" for line in core.describe().get(word, ()))
         case "conf":
-            return "".join(f"{key}={value}\n" for key, value in _configuration(core))
+            configuration = "".join(f"{key}={value}\n" for key, value in _configuration(core))
+            return configuration + "".join(f"{line}\n" for line in core.describe().get(word, ()))
         case "cons":
             return "".join(_connection(client, now_ms) for client in core.clients) + "\n"
         case "crst":
@@ -110,6 +112,7 @@ def _status(core: Front, *, with_clients: bool) -> str:
         "Outstanding: 0",
         f"Zxid: 0x{core.last_zxid:x}",
         f"Mode: {core.role}",
+        *core.describe().get("srvr", ()),
         f"Node count: {len(core.tree.nodes)}",
     ]
     return "\n".join(lines) + "\n"
@@ -151,7 +154,7 @@ def _configuration(core: Front) -> list[tuple[str, object]]:
         ("minSessionTimeout", least),
         ("maxSessionTimeout", most),
         ("clientPortListenBacklog", -1),
-        ("serverId", 0),
+        ("serverId", core.number),
     ]
 
 
@@ -176,12 +179,18 @@ def _connection(client: Client, now_ms: int) -> str:
     return f" /{client.host}:{client.port}[{_interest(client)}]({shown})\n"
 
 
-def _dump(core: Front) -> str:
-    buckets = core.session_deadlines()
-    lines = ["SessionTracker dump:", f"Session Sets ({len(buckets)})/({core.session_count()}):"]
+def session_sets(buckets: dict[int, list[int]]) -> list[str]:
+    """Lines of `dump` for sessions by deadline."""
+    lines = [f"Session Sets ({len(buckets)})/({sum(map(len, buckets.values()))}):"]
     for deadline_ms, numbers in buckets.items():
         lines.append(f"{len(numbers)} expire at {_date(deadline_ms)}:")
         lines += [f"\t0x{number & (1 << 64) - 1:x}" for number in numbers]
+    return lines
+
+
+def _dump(core: Front) -> str:
+    known = core.describe().get("dump")
+    lines = ["SessionTracker dump:", *(session_sets(core.session_deadlines()) if known is None else known)]
     ephemerals = core.tree.ephemerals
     lines += ["ephemeral nodes dump:", f"Sessions with Ephemerals ({len(ephemerals)}):"]
     for number, paths in ephemerals.items():

@@ -14,7 +14,7 @@ Source: ZooKeeperServer.java.
 
 from __future__ import annotations
 
-from zk_wire import ConnectRequest, MalformedRequest, MultiRequest
+from zk_wire import ConnectRequest, MalformedRequest, MultiRequest, SyncRequest, SyncResponse
 
 from .client import Client
 from .decisions import Decision, answer_to, decide, decide_malformed
@@ -164,6 +164,9 @@ class ServerCore(Front):
         body = answer_to(request, applied) if decision.body is None else decision.body
         if body is not None:
             self._reply(client, xid, body, err=decision.error)
+
+    def _sync(self, client: Client, xid: int, request: SyncRequest, session: Session, now_ms: int) -> None:
+        self._reply(client, xid, SyncResponse(request.path).encode())
 
     def _refuse_malformed(self, client: Client, event: MalformedRequest, now_ms: int) -> None:
         decision = decide_malformed(event, self.profile)

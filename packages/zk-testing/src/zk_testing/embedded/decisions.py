@@ -56,10 +56,19 @@ class Decision(NamedTuple):
 
 
 def decide(
-    tree: Tree, rules: Rules, session_id: int, identities: Sequence[Id], request: Write | MultiRequest
+    tree: Tree,
+    rules: Rules,
+    session_id: int,
+    identities: Sequence[Id],
+    request: Write | MultiRequest,
+    *,
+    ephemerals: bool = True,
 ) -> Decision:
-    """Check a write against a tree.   session_id, identities: of the connection that asks."""
-    preparation = Preparation(tree, rules, session_id, identities)
+    """Check a write against a tree.   session_id, identities: of the connection that asks.
+
+    ephemerals: False for a session that only one member of an ensemble knows.
+    """
+    preparation = Preparation(tree, rules, session_id, identities, ephemerals=ephemerals)
     if not isinstance(request, MultiRequest):
         change = preparation.single(request)
         if isinstance(change, Failed):

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import Enum
 from struct import Struct
-from typing import TypeAlias, cast
+from typing import Protocol, TypeAlias, cast
 
 from zk_wire import (
     AdminCommand,
@@ -44,6 +44,7 @@ from zk_wire import (
     SetDataRequest,
     SetWatches,
     SetWatches2,
+    SyncRequest,
     UnknownRequest,
     WatcherEvent,
 )
@@ -61,7 +62,7 @@ from .tree import Node, Tree, TreeEvent
 from .versions import profile_of
 from .watches import Watches
 
-__all__ = ["Front", "Mode", "Output"]
+__all__ = ["Endpoint", "Front", "Mode", "Output"]
 
 Output: TypeAlias = tuple[Client, bytes | None]
 
@@ -92,6 +93,22 @@ class Mode(Enum):
     NOT_SERVING = "not serving"
 
 
+class Endpoint(Protocol):
+    """A server that connections are made to."""
+
+    def accept(self, host: str, port: int, now_ms: int) -> Client:
+        """A connection was opened."""
+        ...
+
+    def receive(self, client: Client, data: bytes, now_ms: int) -> list[Output]:
+        """Bytes came."""
+        ...
+
+    def disconnected(self, client: Client) -> list[Output]:
+        """The peer has closed."""
+        ...
+
+
 class Front:
     """The connections of one server, its tree, and who watches it.   now_ms: the time of its start."""
 
@@ -104,6 +121,7 @@ class Front:
         self.mode = Mode.SERVING
         self.last_zxid = 0  # the last one that was applied
         self.started_ms = now_ms
+        self.number = 0  # in the ensemble, if it has any
         self.port = 0  # where it listens, if anywhere; `conf` tells it
         self.received = self.sent = 0
         self._rules = settings.rules()
@@ -127,6 +145,10 @@ class Front:
     def session_count(self) -> int:
         """How many sessions live."""
         raise NotImplementedError
+
+    def describe(self) -> dict[str, list[str]]:
+        """Further lines of the answers to `srvr`, `conf`, `mntr` and `dump`, by word."""
+        return {}
 
     # Connections
 
@@ -191,6 +213,10 @@ class Front:
         """Do a write and answer it."""
         raise NotImplementedError
 
+    def _sync(self, client: Client, xid: int, request: SyncRequest, session: Session, now_ms: int) -> None:
+        """Answer when this server knows what the leader knows."""
+        raise NotImplementedError
+
     def _refuse_malformed(self, client: Client, event: MalformedRequest, now_ms: int) -> None:
         """Answer a request that cannot be decoded."""
         raise NotImplementedError
@@ -242,6 +268,8 @@ class Front:
                 raise RefusedError(ErrorCode.NOT_READ_ONLY)
             if read is not None:
                 self._reply(client, xid, read(client, request))
+            elif isinstance(request, SyncRequest):
+                self._sync(client, xid, request, session, now_ms)
             elif opcode == OpCode.PING:
                 self._reply(client, -2)
             elif isinstance(request, SetWatches | SetWatches2):

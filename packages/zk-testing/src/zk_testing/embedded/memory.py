@@ -11,18 +11,35 @@ Rule: everything happens inside the calls, in one thread, and depends on nothing
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from .client import Client
 from .clock import VirtualClock
 from .core import Mode, Output, ServerCore
+from .front import Endpoint
 from .settings import Settings
 
 __all__ = ["MemoryConnection", "MemoryServer"]
 
 
+class Carrier(Protocol):
+    """What carries bytes and time between clients and servers in memory."""
+
+    @property
+    def now_ms(self) -> int:
+        """The time."""
+        ...
+
+    def deliver(self, output: list[Output]) -> None:
+        """Give clients what was sent to them."""
+        ...
+
+
 class MemoryConnection:
     """The client's end of one connection."""
 
-    def __init__(self, server: MemoryServer, client: Client) -> None:
+    def __init__(self, carrier: Carrier, server: Endpoint, client: Client) -> None:
+        self._carrier = carrier
         self._server = server
         self._client = client
         self._incoming: list[bytes] = []
@@ -34,8 +51,7 @@ class MemoryConnection:
 
     def send(self, data: bytes) -> None:
         """Give bytes to the server; a closed connection swallows them."""
-        server = self._server
-        server._deliver(server.core.receive(self._client, data, server.now_ms))
+        self._carrier.deliver(self._server.receive(self._client, data, self._carrier.now_ms))
 
     def take(self) -> bytes:
         """Return what the server has sent since the last call; also after the end."""
@@ -45,7 +61,11 @@ class MemoryConnection:
 
     def close(self) -> None:
         """End the connection without a word, as a lost network does; its session lives on."""
-        self._server._deliver(self._server.core.disconnected(self._client))
+        self._carrier.deliver(self._server.disconnected(self._client))
+
+    def put(self, data: bytes) -> None:
+        """The server has sent something."""
+        self._incoming.append(data)
 
 
 class MemoryServer:
@@ -66,7 +86,7 @@ class MemoryServer:
         """Open a connection from an address; it is closed at once where a real server would accept and close."""
         self._ports += 1
         client = self.core.accept(host, self._ports, self.now_ms)
-        connection = MemoryConnection(self, client)
+        connection = MemoryConnection(self, self.core, client)
         if not client.closed:
             self._connections[client] = connection
         return connection
@@ -74,22 +94,23 @@ class MemoryServer:
     def advance(self, seconds: float) -> None:
         """Let time pass, with everything that is due on the way."""
         until_ms = self.now_ms + round(seconds * 1000)
-        self._deliver(self.core.advance(self.now_ms, until_ms))
+        self.deliver(self.core.advance(self.now_ms, until_ms))
         self.clock.move_to(until_ms)
 
     def expire_session(self, session_id: int) -> None:
         """End a session as if it had been silent for too long. Raises KeyError when there is none."""
-        self._deliver(self.core.expire_session(session_id, self.now_ms))
+        self.deliver(self.core.expire_session(session_id, self.now_ms))
 
     def drop_connections(self, session_id: int | None = None) -> None:
         """Close one session's connection, or all; the sessions live on."""
-        self._deliver(self.core.drop_connections(session_id))
+        self.deliver(self.core.drop_connections(session_id))
 
     def set_mode(self, mode: Mode) -> None:
         """Serve everybody, read-only clients, or nobody; all connections are closed."""
-        self._deliver(self.core.set_mode(mode, self.now_ms))
+        self.deliver(self.core.set_mode(mode, self.now_ms))
 
-    def _deliver(self, output: list[Output]) -> None:
+    def deliver(self, output: list[Output]) -> None:
+        """Give clients what was sent to them."""
         for client, data in output:
             connection = self._connections.get(client)
             if connection is None:
@@ -97,6 +118,6 @@ class MemoryServer:
             if data is None:
                 del self._connections[client]
             else:
-                connection._incoming.append(data)
+                connection.put(data)
         for client in [client for client in self._connections if client.closed]:
             del self._connections[client]

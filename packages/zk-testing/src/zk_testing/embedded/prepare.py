@@ -75,13 +75,17 @@ class Preparation:
     """The checks of one request, or of all operations of one multi.
 
     session_id: whose ephemerals they will be.   identities: of the connection that asks.
+    ephemerals: False for a session that only one member of an ensemble knows.
     """
 
-    def __init__(self, tree: Tree, rules: Rules, session_id: int, identities: Sequence[Id]) -> None:
+    def __init__(
+        self, tree: Tree, rules: Rules, session_id: int, identities: Sequence[Id], *, ephemerals: bool = True
+    ) -> None:
         self._tree = tree
         self._rules = rules
         self._session_id = session_id
         self._identities = identities
+        self._ephemerals = ephemerals
         self._pending: dict[str, _Record | None] = {}
 
     def single(self, request: Write) -> Change:
@@ -143,6 +147,8 @@ class Preparation:
             raise RefusedError(ErrorCode.BAD_ARGUMENTS)
         if isinstance(request, CreateTTLRequest) and not mode.is_ttl and not in_multi:
             raise RefusedError(ErrorCode.BAD_ARGUMENTS)  # with a ttl of -1 a real server dies of it
+        if mode.is_ephemeral and not self._ephemerals:
+            raise RefusedError(ErrorCode.SESSION_EXPIRED if in_multi else ErrorCode.EPHEMERAL_ON_LOCAL_SESSION)
         path = request.path
         if "/" not in path or "\0" in path:
             raise RefusedError(ErrorCode.BAD_ARGUMENTS)

@@ -67,6 +67,12 @@ class QuotaIndex:
     def __init__(self) -> None:
         self._roots: set[str] = set()
 
+    def copy(self) -> QuotaIndex:
+        """Another one of the same paths."""
+        other = QuotaIndex()
+        other._roots = set(self._roots)
+        return other
+
     @staticmethod
     def root_of(folder: str) -> str:
         """The path whose quota is kept in a folder below /zookeeper/quota."""

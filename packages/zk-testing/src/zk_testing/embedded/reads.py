@@ -34,8 +34,6 @@ from zk_wire import (
     Permission,
     RemoveWatchesRequest,
     Request,
-    SyncRequest,
-    SyncResponse,
     WhoAmIResponse,
 )
 
@@ -69,7 +67,6 @@ class Reads:
             4: self.get_data,
             6: self.get_acl,
             8: self.get_children,
-            9: self.sync,
             12: self.get_children2,
             17: self.check_watches,
             18: self.remove_watches,
@@ -181,10 +178,6 @@ class Reads:
         return b""
 
     # The connection
-
-    def sync(self, client: Client, request: SyncRequest) -> bytes:
-        """The path as it came."""
-        return SyncResponse(request.path).encode()
 
     def who_am_i(self, client: Client, request: object) -> bytes:
         """The identities of the connection; of a digest only the user."""

@@ -52,9 +52,17 @@ class Sessions:
 
     def create(self, timeout_ms: int, now_ms: int, *, local: bool = False) -> Session:
         """Begin a session."""
-        session = Session(self._next, timeout_ms, local)
-        self._next = _signed(self._next + 1)
-        self._sessions[session.id] = session
+        return self.adopt(self.next_id(), timeout_ms, now_ms, local=local)
+
+    def next_id(self) -> int:
+        """Take the number of a session that is to begin."""
+        taken = self._next
+        self._next = _signed(taken + 1)
+        return taken
+
+    def adopt(self, session_id: int, timeout_ms: int, now_ms: int, *, local: bool = False) -> Session:
+        """Keep a session whose number was given elsewhere; it has its whole timeout."""
+        session = self._sessions[session_id] = Session(session_id, timeout_ms, local)
         self.touch(session, now_ms)
         return session
 

@@ -11,7 +11,7 @@ from .permissions import digest_of
 from .prepare import Rules
 from .versions import profile_of
 
-__all__ = ["Settings"]
+__all__ = ["EnsembleSettings", "Settings"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +20,8 @@ class Settings:
 
     version: a line ("3.9"), a release ("3.8.4") or "newest".   min/max_session_timeout_ms: None is 2 ticks, and
     20 ticks or 60 s, whichever is longer.   super_credential: who passes every check, as "user:password"; None is
-    nobody.   local_sessions: what a read-only server of 3.7 or newer grants; without, it grants none.
+    nobody.   local_sessions: what a member of an ensemble grants, and a read-only server of 3.7 or newer, which grants
+    none without.   local_session_upgrading: an ephemeral node makes a local session one of the whole ensemble.
     ttl_nodes: as extendedTypesEnabled.   reconfig: as reconfigEnabled.   admin_words: those allowed, None for all.
     auth_required: schemes of which a connection needs one before any request.   max_frame: jute.maxbuffer, in bytes.
     container_check_ms: between two looks for containers and TTL nodes whose time has come.
@@ -39,6 +40,7 @@ class Settings:
     admin_words: frozenset[str] | None = None
     auth_required: frozenset[str] = frozenset()
     local_sessions: bool = False
+    local_session_upgrading: bool = False
     max_client_connections: int = 0
     max_frame: int = 0xFFFFF
     container_check_ms: int = 1000
@@ -69,3 +71,52 @@ class Settings:
     def super_digest(self) -> str | None:
         """The digest id that makes a connection the super user."""
         return None if self.super_credential is None else digest_of(self.super_credential.encode())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnsembleSettings:
+    """The configuration of an ensemble.
+
+    size: of all members.   observers: how many of them, the last ones, do not vote.   server: of each member.
+    sync_limit: after how many ticks of silence a follower gives its leader up; a leader without a quorum gives itself
+    up one tick later.   election_ms: how long it takes from the moment a leader could be found.
+    read_only: members without a quorum serve read-only clients.
+    read_only_after_ms: how long after they have lost it; None is 2 s, or a tick where that is longer.
+    """
+
+    size: int = 3
+    observers: int = 0
+    server: Settings = field(default_factory=Settings)
+    sync_limit: int = 10
+    election_ms: int = 20
+    read_only: bool = False
+    read_only_after_ms: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what no ensemble could be; raises ValueError."""
+        if not 2 <= self.size - self.observers <= self.size <= 255:
+            raise ValueError(
+                f"an ensemble has at least two members that vote, not size={self.size} with observers={self.observers}"
+            )
+        if self.sync_limit < 1 or self.election_ms < 0 or (self.read_only_after_ms or 0) < 0:
+            raise ValueError(
+                "sync_limit is at least 1, election_ms and read_only_after_ms at least 0, "
+                f"not {self.sync_limit}, {self.election_ms} and {self.read_only_after_ms}"
+            )
+
+    @property
+    def quorum(self) -> int:
+        """How many voting members have to agree."""
+        return (self.size - self.observers) // 2 + 1
+
+    @property
+    def silence_ms(self) -> int:
+        """How long a follower does without its leader."""
+        return self.sync_limit * self.server.tick_ms
+
+    @property
+    def read_only_ms(self) -> int:
+        """How long a member that looks for a leader serves nobody."""
+        if self.read_only_after_ms is not None:
+            return self.read_only_after_ms
+        return max(2000, self.server.tick_ms)

@@ -12,13 +12,13 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from .client import Client
 from .clock import Clock, VirtualClock
-from .front import Output
+from .front import Endpoint, Output
 
-__all__ = ["Endpoint", "Sockets"]
+__all__ = ["Sockets"]
 
 T = TypeVar("T")
 
@@ -26,22 +26,6 @@ _READ = selectors.EVENT_READ
 _WRITE = selectors.EVENT_WRITE
 _CHUNK = 1 << 18  # bytes taken from a socket at once
 _PATIENCE = 10.0  # seconds a caller waits for the thread
-
-
-class Endpoint(Protocol):
-    """A server that connections are made to."""
-
-    def accept(self, host: str, port: int, now_ms: int) -> Client:
-        """A connection was opened."""
-        ...
-
-    def receive(self, client: Client, data: bytes, now_ms: int) -> list[Output]:
-        """Bytes came."""
-        ...
-
-    def disconnected(self, client: Client) -> list[Output]:
-        """The peer has closed."""
-        ...
 
 
 class _Listener:

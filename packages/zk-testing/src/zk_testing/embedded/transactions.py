@@ -20,6 +20,7 @@ __all__ = [
     "Change",
     "CloseSession",
     "CreateNode",
+    "CreateSession",
     "DeleteNode",
     "Failed",
     "Nothing",
@@ -75,8 +76,16 @@ class CloseSession:
 
 
 @dataclass(frozen=True, slots=True)
+class CreateSession:
+    """A session that every member of an ensemble has to know; the tree stays as it is."""
+
+    session_id: int
+    timeout_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Nothing:
-    """A check that held, a new session: the tree stays as it is."""
+    """A check that held, a new session of a lone server: the tree stays as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +95,7 @@ class Failed:
     code: int
 
 
-Change: TypeAlias = CreateNode | DeleteNode | SetData | SetAcl | CloseSession | Nothing | Failed
+Change: TypeAlias = CreateNode | DeleteNode | SetData | SetAcl | CreateSession | CloseSession | Nothing | Failed
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +149,7 @@ def apply(tree: Tree, transaction: Transaction) -> list[Applied]:
             case CloseSession():
                 for path in tree.ephemerals_of(change.session_id):
                     events += tree.delete(path, zxid=zxid)
-            case Nothing() | Failed():
+            case CreateSession() | Nothing() | Failed():
                 pass
         results.append(Applied(change, node.packed_stat() if node is not None else _NO_STAT, events))
     return results

@@ -18,7 +18,17 @@ from zk_wire import ACL, OPEN_ACL_UNSAFE, READ_ACL_UNSAFE, STAT, EventType, Stat
 from .hashset import HashSet
 from .quotas import LIMITS, QUOTA_ROOT, STATS, QuotaIndex, Usage
 
-__all__ = ["CONFIG", "INT_MAX", "Node", "NodeKind", "SPECIAL_PATHS", "Tree", "TreeEvent", "split", "wrap_int"]
+__all__ = [
+    "CONFIG",
+    "INT_MAX",
+    "Node",
+    "NodeKind",
+    "SPECIAL_PATHS",
+    "Tree",
+    "TreeEvent",
+    "split",
+    "wrap_int",
+]
 
 CONFIG = "/zookeeper/config"
 SPECIAL_PATHS = frozenset(("/", "/zookeeper", QUOTA_ROOT, CONFIG))
@@ -140,6 +150,17 @@ class Tree:
         self.ephemerals: dict[int, HashSet] = {}  # paths by session
         self.containers: dict[str, None] = {}
         self.ttls: dict[str, None] = {}
+
+    def copy(self) -> Tree:
+        """Another tree with the same nodes."""
+        other = Tree()
+        other.nodes = {path: _copy_of(node) for path, node in self.nodes.items() if path}
+        other.nodes[""] = other.nodes["/"]
+        other.quotas = self.quotas.copy()
+        other.ephemerals = {owner: dict(paths) for owner, paths in self.ephemerals.items()}
+        other.containers = dict(self.containers)
+        other.ttls = dict(self.ttls)
+        return other
 
     # Changes
 
@@ -297,3 +318,12 @@ def split(path: str) -> tuple[str, str]:
 def wrap_int(value: int) -> int:
     """The value as 32 signed bits hold it."""
     return (value + 2**31) % 2**32 - 2**31
+
+
+def _copy_of(node: Node) -> Node:
+    """Another node with the same contents."""
+    other = Node(node.data, node.acl, node.czxid, node.ctime, node.kind, node.owner, node.ttl_ms)
+    other.mzxid, other.mtime, other.pzxid = node.mzxid, node.mtime, node.pzxid
+    other.version, other.creations, other.aversion = node.version, node.creations, node.aversion
+    other.children = dict(node.children)
+    return other
