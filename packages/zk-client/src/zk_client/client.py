@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from zk_wire import RemoteProtocolError
-
-from . import _wire
-from ._session.core import SessionCore
-from ._session.machine import SessionConfig
-from ._session.watches import PERSISTENT, RECURSIVE
+from .base import ClientBase, check_seconds, version_of
 from .blocking_port import BlockingPort
 from .calls import Call
-from .errors import ConfigurationError, StartTimeoutError
+from .errors import StartTimeoutError
 from .faces import run_blocking
-from .handlers.log import logger
-from .hosts import Host, HostList, parse_hosts
-from .operations import Operations, encode_acls
+from .hosts import Host
+from .operations import Operations
 from .requests import Requests
 from .retry import RetryPolicy, retrying
 from .states import SessionState
@@ -36,11 +30,8 @@ if TYPE_CHECKING:
     T = TypeVar("T")
     from typing import Any, Literal
 
-# A client that lost its server looks for another at once, then with growing pauses.
-RECONNECT = RetryPolicy(delay=0.1, backoff=2.0, jitter=0.5, max_delay=5.0)
 
-
-class Client(Requests):
+class Client(ClientBase, Requests):
     """A ZooKeeper client whose calls block, for threads.
 
     hosts: "host:port,host:port/chroot", or a list of such parts.   timeout: session timeout asked for, in seconds;
@@ -86,40 +77,29 @@ class Client(Requests):
         from .handlers.blocking import BlockingHandler
 
         self.runtime: Runtime = _threads() if runtime is None else runtime
-        self.hosts, self.chroot = parse_hosts(hosts)
-        _check_seconds("timeout", timeout, least=0.001)
-        _check_seconds("connect_timeout", connect_timeout, least=0.001)
-        _check_seconds("call_timeout", call_timeout)
-        _check_seconds("resolve_timeout", resolve_timeout)
-        if when_disconnected not in ("queue", "fail"):
-            raise ConfigurationError(f'when_disconnected must be "queue" or "fail", not {when_disconnected!r}')
-        if default_acl is not None:
-            encode_acls(default_acl)
-        self._default_acl = default_acl
-        self.call_timeout = call_timeout
-        self._command_retry = (command_retry or RetryPolicy()).check()
-        config = SessionConfig(
-            timeout=timeout,
-            connect_timeout=min(timeout / len(self.hosts), 5.0) if connect_timeout is None else connect_timeout,
-            reconnect=(connection_retry or RECONNECT).check(),
+        super().__init__(
+            hosts,
+            timeout,
+            now=self.runtime.now,
+            chance=self.runtime.chance,
+            client_id=client_id,
+            default_acl=default_acl,
             read_only=read_only,
-            queue_when_disconnected=when_disconnected == "queue",
+            randomize_hosts=randomize_hosts,
+            connect_timeout=connect_timeout,
+            connection_retry=connection_retry,
+            command_retry=command_retry,
+            when_disconnected=when_disconnected,
+            call_timeout=call_timeout,
             resolve_timeout=resolve_timeout,
             renew_after_expiry=renew_after_expiry,
             max_frame=max_frame,
-            chroot=self.chroot,
         )
-        shuffle = self._shuffle if randomize_hosts else None
-        self._core = SessionCore(config, HostList(self.hosts, shuffle), self.runtime.chance, _check_id(client_id))
         self.handler: BlockingHandler = BlockingHandler(self._core, self.runtime)
         self.operations = Operations(self.handler, self.chroot, default_acl, max_request)
         self.port = BlockingPort(self)
         self._interrupt = self.port.event()
-        self._cleaning: list[Coroutine[Any, Any, None]] = []
-        for scheme, credential in auth_data:
-            identity = self.operations.add_auth(scheme, credential).auth
-            assert identity is not None
-            self._core.add_identity(identity)
+        self._present(auth_data)
 
     # Life
 
@@ -129,7 +109,7 @@ class Client(Requests):
         timeout: seconds; StartTimeoutError when they pass first, AuthFailedError when the credentials are refused;
         the client is stopped then. No effect on a client that is connected already.
         """
-        _check_seconds("timeout", timeout)
+        check_seconds("timeout", timeout)
         self.start_async()
         self.handler.settled.wait(timeout)
         state = self.handler.state
@@ -175,10 +155,6 @@ class Client(Requests):
         self.stop()
         self.start(timeout)
 
-    def reconnect(self) -> None:
-        """Drop the connection and find a server again; the session goes on."""
-        self.handler.reconnect("reconnect() was called")
-
     def __enter__(self) -> Client:
         self.start()
         return self
@@ -188,66 +164,7 @@ class Client(Requests):
     ) -> None:
         self.stop()
 
-    # The session
-
-    @property
-    def state(self) -> SessionState:
-        """The session's state, as last told to listeners."""
-        return self.handler.state
-
-    @property
-    def connected(self) -> bool:
-        """Whether a server serves the session right now."""
-        return self._core.state.is_connected
-
-    @property
-    def session_id(self) -> int | None:
-        """The session's id, as in a Stat's `ephemeral_owner`; None when there is no session."""
-        return self._core.session_id or None
-
-    @property
-    def client_id(self) -> tuple[int, bytes] | None:
-        """(session id, password) with which another client can resume the session; None when there is none."""
-        return (self._core.session_id, self._core.password) if self._core.session_id else None
-
-    @property
-    def session_timeout(self) -> float:
-        """The session timeout in force, in seconds: the server's answer to the one asked for."""
-        return self._core.timers.timeout
-
-    @property
-    def lease_remaining(self) -> float:
-        """Seconds for which no server can have given this session up; 0 when that is not certain.
-
-        Counted from when the last request that was answered had been sent, so it errs on the safe side. A lock
-        held by this session is certainly still held while this is above 0, as far as this client is concerned.
-        """
-        return self._core.lease_remaining(self.runtime.now())
-
-    @property
-    def last_zxid(self) -> int:
-        """The highest transaction id seen in a reply."""
-        return self._core.last_zxid
-
-    @property
-    def server_address(self) -> tuple[str, int] | None:
-        """Address and port of the connected server; None while there is none."""
-        return self.handler.peer
-
-    def add_listener(self, listener: Callable[[SessionState], object]) -> None:
-        """Have `listener(state)` called with every change of state, in order, on the client's dispatcher.
-
-        It may call the client. An exception in it is logged. Adding one twice has no effect.
-        """
-        if not callable(listener):
-            raise ConfigurationError(f"a listener must be callable, but {listener!r} is not")
-        if listener not in self.handler.listeners:
-            self.handler.listeners.append(listener)
-
-    def remove_listener(self, listener: Callable[[SessionState], object]) -> None:
-        """Stop calling a listener; no effect on one that is not registered."""
-        if listener in self.handler.listeners:
-            self.handler.listeners.remove(listener)
+    # Asking servers
 
     def command(self, word: str = "ruok", timeout: float = 5.0) -> str:
         """Send a four-letter word to the connected server, on a connection of its own, and return its whole answer.
@@ -263,11 +180,7 @@ class Client(Requests):
 
     def server_version(self) -> tuple[int, ...]:
         """The connected server's version, for example (3, 9, 4); asks `srvr`, which servers allow by default."""
-        version = _wire.parse_srvr(self.command("srvr")).version
-        numbers = version.partition("-")[0].split(".")
-        if not all(number.isdigit() for number in numbers):
-            raise RemoteProtocolError(f"the server calls its version {version!r}")
-        return tuple(int(number) for number in numbers)
+        return version_of(self.command("srvr"))
 
     # Watches
 
@@ -299,26 +212,8 @@ class Client(Requests):
         self.handler.submit(call)
         return call
 
-    def remove_watch(self, path: str, listener: Callable[[WatchedEvent], object]) -> None:
-        """Forget a listener's watches on a path, of every kind; here at once, then on the server."""
-        self.handler.forget_watch(self.operations.target_path(path), listener)
-
     def _add_watch(self, path: str, listener: Any, recursive: bool) -> None:
         self._run(self._watch_call(path, listener, recursive))
-
-    def _watch_call(self, path: str, listener: Any, recursive: bool) -> Call[None]:
-        call = self.operations.add_watch(path, listener, recursive=recursive)
-        assert call.watch is not None
-        if self._core.watches.conflict(RECURSIVE if recursive else PERSISTENT, call.watch.path):
-            raise ConfigurationError(
-                f"{path!r} already has a persistent watch that is {'not ' if recursive else ''}recursive; "
-                "servers before 3.9 keep one mode per path, so close that watch first"
-            )
-        return call
-
-    def forget_watcher(self, watcher: Any) -> None:
-        """Take a watcher off every path it watches."""
-        self.handler.forget_watcher(watcher)
 
     # Retrying
 
@@ -363,17 +258,6 @@ class Client(Requests):
         """Run a clean-up beside everything else."""
         self.runtime.spawn("zk-client clean-up", lambda: run_blocking(body))
 
-    def _shuffle(self, hosts: list[Host]) -> None:
-        hosts.sort(key=lambda _: self.runtime.chance())
-
-    def _warn_of_chroot(self, call: Call[Any]) -> None:
-        if call.exception() is None and call.result() is None:
-            logger().warning("the chroot %r does not exist; every path below it is missing", self.chroot)
-
-    def __repr__(self) -> str:
-        listed = ",".join(str(host) for host in self.hosts)
-        return f"<Client {listed}{self.chroot} {self._core.state} session=0x{self._core.session_id:x}>"
-
 
 def _threads() -> Runtime:
     from .handlers.threading import ThreadRuntime
@@ -383,21 +267,3 @@ def _threads() -> Runtime:
 
 def _no_reply(buf: bytes, pos: int, end: int) -> None:
     """For futures that are no request of their own."""
-
-
-def _check_seconds(name: str, value: float | None, least: float = 0.0) -> None:
-    if value is None:
-        return
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise ConfigurationError(f"{name} must be a number of seconds, not {value!r}")
-    if not least <= value < 2_147_483:
-        raise ConfigurationError(f"{name} must lie between {least} and 2147483 seconds, but is {value}")
-
-
-def _check_id(client_id: tuple[int, bytes] | None) -> tuple[int, bytes] | None:
-    if client_id is None:
-        return None
-    session_id, password = client_id
-    if not isinstance(session_id, int) or not isinstance(password, bytes):
-        raise ConfigurationError("client_id must be (session id, password), an int and bytes")
-    return session_id, password

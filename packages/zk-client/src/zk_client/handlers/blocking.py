@@ -23,7 +23,6 @@ from functools import partial
 
 from zk_wire import Outcome
 
-from .._session.actions import ChangeState, Connect, Deliver, Disconnect, Log, Probe
 from .._session.machine import IDLE
 from ..errors import CallTimeoutError
 from ..states import SessionState
@@ -32,13 +31,14 @@ from .connecting import Attempt, search_read_write
 from .dispatcher import Dispatcher
 from .link import DONT_WAIT, RECEIVE, Link
 from .log import logger
+from .performing import Performing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from .._session.actions import Action
+    from .._session.actions import Connect, Log, Probe
     from .._session.core import SessionCore
     from ..calls import Call
     from .base import Runtime, RuntimeLock
@@ -51,7 +51,7 @@ SLICE = 1.0
 NO_DATA = b""
 
 
-class BlockingHandler:
+class BlockingHandler(Performing):
     """One client's connection to the world; see the module's text."""
 
     def __init__(self, core: SessionCore, runtime: Runtime) -> None:
@@ -453,7 +453,7 @@ class BlockingHandler:
         core = self.core
         completed = core.completed
         if core.actions:
-            self._act()
+            self.act()
         elif completed:
             for call in completed:
                 call.done = True
@@ -463,55 +463,29 @@ class BlockingHandler:
                     self._settle(call)
             completed.clear()
 
-    def _act(self) -> None:
-        """Perform the actions, and complete the calls before and between those users see, in the server's order."""
-        core = self.core
-        actions = tuple(core.actions)
-        calls = tuple(core.completed)
-        acted = settled = 0
-        try:
-            core.actions.clear()
-            core.completed.clear()
-            for action in actions:
-                if isinstance(action, (Deliver, ChangeState)):
-                    for call in calls[settled : action.after]:
-                        self._settle(call)
-                    settled = max(settled, action.after)
-                self._act_on(action)
-                acted += 1
-            for call in calls[settled:]:
-                self._settle(call)
-        except BaseException:
-            # An interrupt: what was not done is done the next time, and a call rather twice than never.
-            core.actions[:0] = actions[acted:]
-            core.completed[:0] = calls
-            raise
-        if core.phase == IDLE:
-            self._ended.set()
+    def _tell(self, listener: Any, event: Any) -> None:
+        self.dispatcher.submit(listener, event)
 
-    def _act_on(self, action: Action) -> None:
-        if isinstance(action, Deliver):
-            listener = action.listener
-            if getattr(listener, "runs_inline", False):
-                listener(action.event)
-            else:
-                self.dispatcher.submit(listener, action.event)
-        elif isinstance(action, ChangeState):
-            self._change(action.state)
-        elif isinstance(action, Connect):
-            self.attempt = Attempt(action)
-            self.poller.wake()
-        elif isinstance(action, Disconnect):
-            self.attempt = None
-            link, self.link = self.link, None
-            if link is not None:
-                link.shutdown()
-                self.dead_links.append(link)
-            self.poller.wake()
-        elif isinstance(action, Probe):
-            self.runtime.spawn("zk-client search", partial(self._search, action))
-        else:
-            self.lines.append(action)
+    def _connect(self, action: Connect) -> None:
+        self.attempt = Attempt(action)
+        self.poller.wake()
+
+    def _disconnect(self) -> None:
+        self.attempt = None
+        link, self.link = self.link, None
+        if link is not None:
+            link.shutdown()
+            self.dead_links.append(link)
+        self.poller.wake()
+
+    def _probe(self, action: Probe) -> None:
+        self.runtime.spawn("zk-client search", partial(self._search, action))
+
+    def _note(self, action: Log) -> None:
+        self.lines.append(action)
+
+    def _over(self) -> None:
+        self._ended.set()
 
     def _settle(self, call: Call[Any]) -> None:
         call.done = True
