@@ -170,7 +170,7 @@ def test_the_chroot_is_stripped_by_component(make: Make, response: Any, value: A
 def test_a_batch_of_reads_gives_values_and_errors_one_by_one() -> None:
     pair = CorePair("h:1/app")
     pair.open()
-    call = ReadBatch(pair.operations, pair.submit).get("/a").get_children("/b").get("/c").commit_async()
+    call = ReadBatch(pair.operations).get("/a").get_children("/b").get("/c").commit_async()
     request = pair.next(MultiReadRequest)
     assert [read.path for read in request.request.ops] == ["/app/a", "/app/b", "/app/c"]  # type: ignore[attr-defined]
     pair.reply(request, MultiReadResponse([GetDataResult(b"x", STAT), GetChildrenResult(["n"]), ErrorResult(-101)]))
@@ -196,13 +196,13 @@ BY_PATH: list[Make] = [
     lambda o: lambda path: o.set(path, b""),
     lambda o: lambda path: o.delete(path),
     lambda o: lambda path: o.add_watch(path, Sink(), recursive=True),
-    lambda o: lambda path: Transaction(o, lambda call: None, None).delete(path),
-    lambda o: lambda path: Transaction(o, lambda call: None, None).check(path),
-    lambda o: lambda path: Transaction(o, lambda call: None, None).create(path),
-    lambda o: lambda path: Transaction(o, lambda call: None, None).set_data(path, b""),
-    lambda o: lambda path: Transaction(o, lambda call: None, None).add(DeleteRequest(path, -1)),
-    lambda o: lambda path: ReadBatch(o, lambda call: None).get(path),
-    lambda o: lambda path: ReadBatch(o, lambda call: None).get_children(path),
+    lambda o: lambda path: Transaction(o, None).delete(path),
+    lambda o: lambda path: Transaction(o, None).check(path),
+    lambda o: lambda path: Transaction(o, None).create(path),
+    lambda o: lambda path: Transaction(o, None).set_data(path, b""),
+    lambda o: lambda path: Transaction(o, None).add(DeleteRequest(path, -1)),
+    lambda o: lambda path: ReadBatch(o).get(path),
+    lambda o: lambda path: ReadBatch(o).get_children(path),
 ]
 
 
@@ -235,8 +235,8 @@ def test_a_path_is_a_str(take: Make, path: Any) -> None:
         lambda o, value: o.create("/a", value),
         lambda o, value: o.create_with_stat("/a", value),
         lambda o, value: o.set("/a", value),
-        lambda o, value: Transaction(o, lambda call: None, None).create("/a", value),
-        lambda o, value: Transaction(o, lambda call: None, None).set_data("/a", value),
+        lambda o, value: Transaction(o, None).create("/a", value),
+        lambda o, value: Transaction(o, None).set_data("/a", value),
     ],
 )
 def test_data_is_bytes_and_nothing_else(take: Any, value: Any) -> None:
@@ -261,9 +261,9 @@ def test_data_is_bytes_and_nothing_else(take: Any, value: Any) -> None:
         lambda o, version: o.set("/a", b"", version),
         lambda o, version: o.delete("/a", version),
         lambda o, version: o.set_acls("/a", OPEN_ACL_UNSAFE, version),
-        lambda o, version: Transaction(o, lambda call: None, None).check("/a", version),
-        lambda o, version: Transaction(o, lambda call: None, None).delete("/a", version),
-        lambda o, version: Transaction(o, lambda call: None, None).set_data("/a", b"", version),
+        lambda o, version: Transaction(o, None).check("/a", version),
+        lambda o, version: Transaction(o, None).delete("/a", version),
+        lambda o, version: Transaction(o, None).set_data("/a", b"", version),
     ],
 )
 def test_a_version_is_an_int_of_32_bits(take: Any, version: Any, error: type[Exception]) -> None:
@@ -303,7 +303,7 @@ def test_a_mode_that_does_not_exist_is_refused(options: dict[str, Any], rule: st
         with pytest.raises(ValueError, match=rule):
             create("/a", **options)
     with pytest.raises(ValueError, match=rule):
-        Transaction(operations(), lambda call: None, None).create("/a", **options)
+        Transaction(operations(), None).create("/a", **options)
 
 
 @pytest.mark.parametrize(
@@ -358,7 +358,7 @@ def test_a_request_the_server_would_hang_up_on_is_not_sent() -> None:
     with pytest.raises(ValueError, match="drops connections"):
         made.create("/a", bytes(MAX_REQUEST))
     with pytest.raises(ValueError, match="drops connections"):
-        Transaction(made, lambda call: None, None).set_data("/a", bytes(MAX_REQUEST)).commit_async()
+        Transaction(made, None).set_data("/a", bytes(MAX_REQUEST)).commit_async()
 
 
 def test_the_largest_request_is_the_users_choice() -> None:
@@ -380,4 +380,4 @@ def test_members_are_text(members: Any) -> None:
 
 def test_a_transaction_takes_operations_only() -> None:
     with pytest.raises(TypeError, match="a transaction takes create, delete, set and check, not GetDataRequest"):
-        Transaction(operations(), lambda call: None, None).add(GetDataRequest("/a", False))  # type: ignore[arg-type]
+        Transaction(operations(), None).add(GetDataRequest("/a", False))  # type: ignore[arg-type]

@@ -297,7 +297,7 @@ def clients_write(dice: Dice, pair: CorePair, position: int) -> Any:
     if kind == "delete":
         earlier = f"/{UNIQUE}{position - 1}-"
         return operations.delete(dice.choice([path, earlier]))
-    transaction = Transaction(operations, lambda call: None, None)
+    transaction = Transaction(operations, None)
     for step in range(dice.randint(1, 3)):
         where = dice.path
         what = dice.choice(["create", "unique", "set", "delete", "check"])

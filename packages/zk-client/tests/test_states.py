@@ -131,7 +131,7 @@ class Storm:
                 lambda: operations.add_auth("digest", b"u:p"),
                 lambda: operations.add_watch("/a", sink, recursive=self.dice.random() < 0.5),
                 lambda: operations.set_acls("/a", OPEN_ACL_UNSAFE),
-                lambda: Transaction(operations, self.pair.submit, None).create("/t", ephemeral=True).call(),
+                lambda: Transaction(operations, None).create("/t", ephemeral=True).call(),
             ]
         )
         if self.dice.random() < 0.8:

@@ -132,7 +132,7 @@ def test_a_result_that_cannot_be_known_any_more_leaves_the_outcome_applied_witho
 
 
 def begin(pair: CorePair, **options: Any) -> Transaction:
-    return Transaction(pair.operations, pair.submit, None, **options)
+    return Transaction(pair.operations, None, **options)
 
 
 def test_a_lost_transaction_with_a_marker_ends_as_if_its_reply_had_come_and_the_marker_is_removed_once() -> None:

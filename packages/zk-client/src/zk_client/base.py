@@ -119,6 +119,11 @@ class ClientBase:
         return self.handler.state
 
     @property
+    def core_state(self) -> SessionState:
+        """The session's state as it is, told to listeners or not."""
+        return self._core.state
+
+    @property
     def connected(self) -> bool:
         """Whether a server serves the session right now."""
         return self._core.state.is_connected

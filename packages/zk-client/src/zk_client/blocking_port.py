@@ -9,20 +9,19 @@ from zk_wire import OperationTimeoutError, Outcome
 
 from . import steps
 from .faces import run_blocking
+from .port_requests import PortRequests
 from .watching import Watcher
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Sequence
+    from collections.abc import Callable, Coroutine
     from typing import Any, Generic, TypeVar
-
-    from zk_wire import ACL, Stat
 
     from .calls import Call
     from .client import Client
     from .handlers.base import Runtime
-    from .port import Event, Operation, OperationResult
-    from .states import SessionState, WatchedEvent
+    from .port import Event
+    from .states import WatchedEvent
 else:
     from ._typing import Generic, TypeVar
 
@@ -183,20 +182,20 @@ class BlockingTask(Generic[T]):
         return self._result  # type: ignore[return-value]
 
 
-class BlockingPort:
+class BlockingPort(PortRequests):
     """What bodies await, for one client whose calls block.
 
     deadline: monotonic seconds by which every request and sleep must end; None for no limit.
     """
 
     def __init__(self, client: Client, deadline: float | None = None) -> None:
+        super().__init__(client)
         self.client = client
         self._deadline = deadline
-        self._operations = client.operations
         self._call = client.handler.call
         self._runtime = client.runtime
 
-    def _run(self, call: Call[T]) -> T:
+    async def _run(self, call: Call[T]) -> T:
         task = self._runtime.current_task()
         if task is not None:
             task.check()
@@ -210,79 +209,6 @@ class BlockingPort:
             )
         bounded: T = self._call(call, remaining)
         return bounded
-
-    # Requests
-
-    async def create(
-        self,
-        path: str,
-        value: bytes | None = b"",
-        acl: Sequence[ACL] | None = None,
-        *,
-        ephemeral: bool = False,
-        sequence: bool = False,
-        makepath: bool = False,
-        unique: bool = False,
-    ) -> str:
-        """Create a node and return its path."""
-
-        async def create() -> str:
-            return self._run(self._operations.create(path, value, acl, ephemeral, sequence, unique=unique))
-
-        return await (steps.create_with_parents(self, path, acl, create) if makepath else create())
-
-    async def create_with_stat(
-        self,
-        path: str,
-        value: bytes | None = b"",
-        acl: Sequence[ACL] | None = None,
-        *,
-        ephemeral: bool = False,
-        sequence: bool = False,
-        makepath: bool = False,
-        unique: bool = False,
-    ) -> tuple[str, Stat]:
-        """Create a node and return its path and Stat."""
-
-        async def create() -> tuple[str, Stat]:
-            return self._run(self._operations.create_with_stat(path, value, acl, ephemeral, sequence, unique=unique))
-
-        return await (steps.create_with_parents(self, path, acl, create) if makepath else create())
-
-    async def delete(self, path: str, version: int = -1) -> None:
-        """Delete a node without children."""
-        self._run(self._operations.delete(path, version))
-
-    async def exists(self, path: str, watch: Any = None) -> Stat | None:
-        """Return the node's Stat, or None."""
-        return self._run(self._operations.exists(path, watch))
-
-    async def get(self, path: str, watch: Any = None) -> tuple[bytes | None, Stat]:
-        """Return the node's data and Stat."""
-        return self._run(self._operations.get(path, watch))
-
-    async def set(self, path: str, value: bytes | None, version: int = -1) -> Stat:
-        """Replace the node's data and return its new Stat."""
-        return self._run(self._operations.set(path, value, version))
-
-    async def get_children(self, path: str, watch: Any = None) -> list[str]:
-        """Return the names of the node's children."""
-        return self._run(self._operations.get_children(path, watch))
-
-    async def sync(self, path: str) -> str:
-        """Bring the connected server up to date with the leader."""
-        return self._run(self._operations.sync(path))
-
-    async def ensure_path(self, path: str, acl: Sequence[ACL] | None = None) -> None:
-        """Create the node and its parents where they are missing."""
-        await steps.ensure_path(self, path, acl)
-
-    async def commit(self, operations: Sequence[Operation]) -> list[OperationResult]:
-        """Apply all operations or none."""
-        transaction = self.client.transaction()
-        for operation in operations:
-            transaction.add(operation)
-        return self._run(transaction.call())
 
     # Waiting, time, tasks
 
@@ -337,28 +263,3 @@ class BlockingPort:
     def guid(self) -> str:
         """Return 32 hex digits that nobody else has."""
         return self._runtime.guid()
-
-    # The session
-
-    @property
-    def session_id(self) -> int | None:
-        """The session's id; None before there is one."""
-        return self.client.session_id
-
-    @property
-    def state(self) -> SessionState:
-        """The session's state."""
-        return self.client.handler.core.state
-
-    @property
-    def lease_remaining(self) -> float:
-        """Seconds for which the server cannot have expired the session."""
-        return self.client.lease_remaining
-
-    def add_listener(self, listener: Callable[[SessionState], None]) -> None:
-        """Have a listener called with every new state."""
-        self.client.add_listener(listener)
-
-    def remove_listener(self, listener: Callable[[SessionState], None]) -> None:
-        """Stop calling a listener."""
-        self.client.remove_listener(listener)

@@ -168,7 +168,7 @@ class Requests:
         """Begin a batch of reads that travel together (servers of 3.6 and newer)."""
         from .transactions import ReadBatch
 
-        return ReadBatch(self.operations, self._submit)
+        return ReadBatch(self.operations)
 
     # Writing
 
@@ -379,7 +379,7 @@ class Requests:
         from .transactions import Transaction
 
         guid = self.port.guid() if marker is not None else ""
-        return Transaction(self.operations, self._submit, self._default_acl, marker, guid)
+        return Transaction(self.operations, self._default_acl, marker, guid)
 
     def reconfig(
         self,

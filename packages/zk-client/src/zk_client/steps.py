@@ -20,11 +20,22 @@ from .errors import SessionClosedError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
-    from typing import TypeVar
+    from typing import Protocol, TypeVar
 
-    from zk_wire import ACL
+    from zk_wire import ACL, Stat
 
     from .port import Port
+
+    class Asking(Protocol):
+        """The requests of a port that these steps are made of."""
+
+        async def exists(self, path: str) -> Stat | None: ...
+
+        async def create(self, path: str, value: bytes | None, acl: Sequence[ACL] | None) -> str: ...
+
+        async def get_children(self, path: str) -> list[str]: ...
+
+        async def delete(self, path: str) -> None: ...
 else:
     from ._typing import TypeVar
 
@@ -34,7 +45,7 @@ R = TypeVar("R")
 MOST_ROUNDS = 100
 
 
-async def ensure_path(port: Port, path: str, acl: Sequence[ACL] | None = None) -> str:
+async def ensure_path(port: Asking, path: str, acl: Sequence[ACL] | None = None) -> str:
     """Create a node and its parents where they are missing; the parents made stay when a later one fails."""
     missing: list[str] = []
     at = path
@@ -58,7 +69,7 @@ async def ensure_path(port: Port, path: str, acl: Sequence[ACL] | None = None) -
 
 
 async def create_with_parents(
-    port: Port, path: str, acl: Sequence[ACL] | None, create: Callable[[], Awaitable[R]]
+    port: Asking, path: str, acl: Sequence[ACL] | None, create: Callable[[], Awaitable[R]]
 ) -> R:
     """Create a node; when its parent is missing, make the parents first."""
     for _ in range(MOST_ROUNDS):
@@ -69,7 +80,7 @@ async def create_with_parents(
     return await create()
 
 
-async def delete_recursive(port: Port, path: str) -> None:
+async def delete_recursive(port: Asking, path: str) -> None:
     """Delete a node and everything below it, deepest first; a node that is missing already counts as deleted."""
     for _ in range(MOST_ROUNDS):
         try:

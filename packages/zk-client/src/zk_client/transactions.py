@@ -36,9 +36,9 @@ from .operations import check_value, check_version, create_kind, encode_acls
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from types import TracebackType
-    from typing import Any
+    from typing import Any, Self
 
     from zk_wire import ACL, Stat
 
@@ -48,23 +48,17 @@ if TYPE_CHECKING:
 ReadResult = tuple["bytes | None", "Stat"] | list[str] | ServerError
 
 
-class Transaction:
-    """Operations that are applied together or not at all.
-
-    Add operations, then `commit`; as a context manager it commits when the block ends without an exception.
-    A transaction is committed once; adding to it afterwards raises ValueError.
-    """
+class Draft:
+    """The operations of a transaction, before it is committed."""
 
     def __init__(
         self,
         operations: Operations,
-        submit: Callable[[Call[Any]], Any],
         default_acl: Sequence[ACL] | None,
         marker: str | None = None,
         guid: str = "",
     ) -> None:
         self._operations = operations
-        self._submit = submit
         self._default_acl = tuple(default_acl) if default_acl is not None else OPEN_ACL_UNSAFE
         self._unique: set[int] = set()
         self._marker = f"{marker.rstrip('/')}/{guid}" if marker is not None else None
@@ -86,7 +80,7 @@ class Transaction:
         ttl: float | None = None,
         include_data: bool = False,
         unique: bool = False,
-    ) -> Transaction:
+    ) -> Self:
         """Create a node; its result is the path, and with `include_data` the Stat where the server gives it.
 
         Parameters as in `Client.create`.
@@ -106,20 +100,20 @@ class Transaction:
             return self._add(Create2Request(full, data, acls, mode))
         return self._add(CreateRequest(full, data, acls, mode))
 
-    def delete(self, path: str, version: int = -1) -> Transaction:
+    def delete(self, path: str, version: int = -1) -> Self:
         """Delete a node; its result is True."""
         return self._add(DeleteRequest(self._operations.full(path), check_version(path, version)))
 
-    def set_data(self, path: str, value: bytes | None, version: int = -1) -> Transaction:
+    def set_data(self, path: str, value: bytes | None, version: int = -1) -> Self:
         """Replace a node's data; its result is the new Stat."""
         data = check_value(path, value)
         return self._add(SetDataRequest(self._operations.full(path), data, check_version(path, version)))
 
-    def check(self, path: str, version: int = -1) -> Transaction:
+    def check(self, path: str, version: int = -1) -> Self:
         """Require that a node exists, with that data version unless it is -1; its result is True."""
         return self._add(CheckVersionRequest(self._operations.full(path), check_version(path, version)))
 
-    def add(self, operation: Operation) -> Transaction:
+    def add(self, operation: Operation) -> Self:
         """Add a ready-made operation, such as a lock's `guard()`; its path is below the chroot like any other."""
         path = operation.path
         if isinstance(operation, (CreateRequest, Create2Request, CreateTTLRequest, CreateContainerRequest)):
@@ -136,31 +130,17 @@ class Transaction:
             return self._add(type(operation)(full, operation.version))
         raise TypeError(f"a transaction takes create, delete, set and check, not {type(operation).__name__}")
 
-    def _add(self, operation: Operation) -> Transaction:
+    def _add(self, operation: Operation) -> Self:
         if self.committed:
             raise ValueError("this transaction is already committed; begin another")
         self.operations.append(operation)
         return self
 
-    def commit(self) -> list[OperationResult]:
-        """Apply everything or nothing; one result per operation, in order.
-
-        Raises TransactionFailedError (`.index`, `.error`, `.results`), after which nothing was applied; or
-        ConnectionLostError, whose `.outcome` says what is known.
-        """
-        return self.commit_async().result()
-
-    def commit_async(self) -> Call[list[OperationResult]]:
-        """As `commit`, at once, with a future."""
+    def call(self) -> Call[list[OperationResult]]:
+        """Commit: the call, ready to be submitted; raises ValueError the second time."""
         if self.committed:
             raise ValueError("this transaction is already committed; begin another")
         self.committed = True
-        call = self.call()
-        self._submit(call)
-        return call
-
-    def call(self) -> Call[list[OperationResult]]:
-        """The call, ready to be submitted."""
         operations = list(self.operations)
         unique = set(self._unique)
         if self._marker is not None:
@@ -200,8 +180,30 @@ class Transaction:
         if self._marker is not None and not self._marker_removed:
             # Nobody waits for this; should it be lost, the node ends with the session.
             self._marker_removed = True
-            self._submit(self._operations.delete(self._marker))
+            self._operations.owner.submit(self._operations.delete(self._marker))
         return given
+
+
+class Transaction(Draft):
+    """Operations that are applied together or not at all.
+
+    Add operations, then `commit`; as a context manager it commits when the block ends without an exception.
+    A transaction is committed once; adding to it afterwards raises ValueError.
+    """
+
+    def commit(self) -> list[OperationResult]:
+        """Apply everything or nothing; one result per operation, in order.
+
+        Raises TransactionFailedError (`.index`, `.error`, `.results`), after which nothing was applied; or
+        ConnectionLostError, whose `.outcome` says what is known.
+        """
+        return self.commit_async().result()
+
+    def commit_async(self) -> Call[list[OperationResult]]:
+        """As `commit`, at once, with a future."""
+        call = self.call()
+        self._operations.owner.submit(call)
+        return call
 
     def __enter__(self) -> Transaction:
         return self
@@ -213,33 +215,28 @@ class Transaction:
             self.commit()
 
 
-class ReadBatch:
-    """Reads that travel together; each succeeds or fails on its own (servers of 3.6 and newer)."""
+class ReadDraft:
+    """The reads of a batch, before they are sent."""
 
-    def __init__(self, operations: Operations, submit: Callable[[Call[Any]], Any]) -> None:
+    def __init__(self, operations: Operations) -> None:
         self._operations = operations
-        self._submit = submit
         self._requests: list[GetDataRequest | GetChildrenRequest] = []
         self._paths: list[str] = []
 
-    def get(self, path: str) -> ReadBatch:
+    def get(self, path: str) -> Self:
         """Read a node's data and Stat."""
         self._requests.append(GetDataRequest(self._operations.full(path), False))
         self._paths.append(path)
         return self
 
-    def get_children(self, path: str) -> ReadBatch:
+    def get_children(self, path: str) -> Self:
         """Read the names of a node's children."""
         self._requests.append(GetChildrenRequest(self._operations.full(path), False))
         self._paths.append(path)
         return self
 
-    def commit(self) -> list[ReadResult]:
-        """One result per read, in order: (data, Stat), a list of names, or the error of that read as a value."""
-        return self.commit_async().result()
-
-    def commit_async(self) -> Call[list[ReadResult]]:
-        """As `commit`, at once, with a future."""
+    def call(self) -> Call[list[ReadResult]]:
+        """The call, ready to be submitted."""
         request = MultiReadRequest(list(self._requests))
 
         def decode(buf: bytes, pos: int, end: int) -> list[ReadResult]:
@@ -248,7 +245,6 @@ class ReadBatch:
         payload = request.payload()
         self._operations.check_size("batch of reads", payload)
         call: Call[list[ReadResult]] = Call(self._operations.owner, payload, decode, None)
-        self._submit(call)
         return call
 
     def _value(self, index: int, result: object) -> ReadResult:
@@ -258,3 +254,17 @@ class ReadBatch:
             return list(result.children)
         assert isinstance(result, ErrorResult)
         return error_for_code(result.code, self._paths[index])
+
+
+class ReadBatch(ReadDraft):
+    """Reads that travel together; each succeeds or fails on its own (servers of 3.6 and newer)."""
+
+    def commit(self) -> list[ReadResult]:
+        """One result per read, in order: (data, Stat), a list of names, or the error of that read as a value."""
+        return self.commit_async().result()
+
+    def commit_async(self) -> Call[list[ReadResult]]:
+        """As `commit`, at once, with a future."""
+        call = self.call()
+        self._operations.owner.submit(call)
+        return call
