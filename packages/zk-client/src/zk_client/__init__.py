@@ -1,9 +1,14 @@
-"""A ZooKeeper client: sessions, retry, and handlers for threads.
+"""A ZooKeeper client: sessions, retry, and handlers for threads and asyncio.
 
     from zk_client import Client
 
     with Client("127.0.0.1:2181") as zk:
         zk.create("/greeting", b"hello")
+
+    from zk_client import AsyncClient
+
+    async with AsyncClient("127.0.0.1:2181") as zk:
+        await zk.create("/greeting", b"hello")
 
 Errors a server answers with (NoNodeError, ...) come from `zk_wire`, and are importable from here as well.
 """
@@ -63,16 +68,29 @@ from .watching import PersistentWatch, Watcher
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from .aio import AsyncClient, AsyncWatch
+    from .async_port import AsyncWatcher
+    from .async_transactions import AsyncReadBatch, AsyncTransaction
     from .transactions import ReadBatch, Transaction
+
+# Loaded when first asked for: asyncio by those who live in it, the rest by the few programs that name it.
+_ROOMS = {
+    "AsyncClient": "aio",
+    "AsyncReadBatch": "async_transactions",
+    "AsyncTransaction": "async_transactions",
+    "AsyncWatch": "aio",
+    "AsyncWatcher": "async_port",
+    "ReadBatch": "transactions",
+    "Transaction": "transactions",
+}
 
 
 def __getattr__(name: str) -> object:
-    """Load what few programs name when it is first asked for."""
-    if name not in ("ReadBatch", "Transaction"):
+    """Load what not every program needs when it is first asked for."""
+    room = _ROOMS.get(name)
+    if room is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from . import transactions
-
-    value: object = getattr(transactions, name)
+    value: object = getattr(__import__(f"{__name__}.{room}", fromlist=[name]), name)
     globals()[name] = value
     return value
 
@@ -83,6 +101,11 @@ __all__ = [
     "CREATOR_ALL_ACL",
     "OPEN_ACL_UNSAFE",
     "READ_ACL_UNSAFE",
+    "AsyncClient",
+    "AsyncReadBatch",
+    "AsyncTransaction",
+    "AsyncWatch",
+    "AsyncWatcher",
     "AuthFailedError",
     "BadArgumentsError",
     "BadVersionError",

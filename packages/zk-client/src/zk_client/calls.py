@@ -13,7 +13,7 @@ from .errors import CallTimeoutError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
     from typing import Any, Generic, Protocol, TypeVar
 
     from ._session.recovery import Recovery
@@ -31,6 +31,12 @@ class Lock(Protocol):
     def release(self) -> None: ...
 
 
+class Awaited(Protocol):
+    """What an awaiting caller waits for: a future of its loop."""
+
+    def __iter__(self) -> Generator[Any, None, Any]: ...  # noqa: PYI058 - its result is what `yield from` gives
+
+
 class CallOwner(Protocol):
     """The handler a call was submitted to, as far as the call needs it."""
 
@@ -39,6 +45,10 @@ class CallOwner(Protocol):
     def cancel(self, call: Call[Any]) -> bool: ...
 
     def submit(self, call: Call[Any]) -> None: ...
+
+    def waiter(self, call: Call[Any]) -> Awaited: ...
+
+    def abandon(self, call: Call[Any]) -> None: ...
 
     def call_when_done(self, call: Call[Any], function: Callable[[Call[Any]], object]) -> None: ...
 
@@ -70,6 +80,7 @@ class Call(Exchange[R], Generic[R]):
     absent_is_none: bool = False
     losses: int = 0
     abandoned: bool = False
+    to_undo: bool = False  # abandoned, but what it has made is to be found and deleted
 
     def __init__(
         self,
@@ -113,6 +124,16 @@ class Call(Exchange[R], Generic[R]):
         if error is None:
             return None  # type: ignore[return-value]
         raise error
+
+    def __await__(self) -> Generator[Any, None, R]:
+        """Wait for the reply under asyncio, in the loop of the client; a cancelled caller leaves the request behind."""
+        if not self.done:
+            try:
+                yield from self._owner.waiter(self)
+            except BaseException:
+                self._owner.abandon(self)
+                raise
+        return self.result()
 
     get = result
 

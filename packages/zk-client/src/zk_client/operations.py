@@ -291,6 +291,11 @@ class Operations:
         call.recovery = UNTELLABLE
         return call
 
+    def check_recursive(self, path: str, version: int) -> None:
+        self.full(path)
+        if version != -1:
+            raise ValueError(f"a recursive delete of {path!r} cannot check a version, but {version} was given")
+
     # The session's own
 
     def add_auth(self, scheme: str, credential: str | bytes) -> Call[None]:

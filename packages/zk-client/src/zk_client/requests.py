@@ -331,7 +331,7 @@ class Requests:
         NotEmptyError, BadVersionError.
         """
         if recursive:
-            self._check_recursive(path, version)
+            self.operations.check_recursive(path, version)
             self._body(steps.delete_recursive(self.port, path))
         else:
             self._run(self.operations.delete(path, version))
@@ -339,14 +339,9 @@ class Requests:
     def delete_async(self, path: str, version: int = -1, recursive: bool = False) -> Call[None]:
         """As `delete`, returning a future at once."""
         if recursive:
-            self._check_recursive(path, version)
+            self.operations.check_recursive(path, version)
             return self._body_async(path, steps.delete_recursive(self.port, path))  # type: ignore[no-any-return]
         return self._submit(self.operations.delete(path, version))  # type: ignore[no-any-return]
-
-    def _check_recursive(self, path: str, version: int) -> None:
-        self.operations.full(path)
-        if version != -1:
-            raise ValueError(f"a recursive delete of {path!r} cannot check a version, but {version} was given")
 
     def set_acls(self, path: str, acls: Sequence[ACL], version: int = -1) -> Stat:
         """Replace a node's access control list and return its new Stat.

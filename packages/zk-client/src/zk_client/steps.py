@@ -122,3 +122,21 @@ async def sweep(port: Port, parent: str, prefix: str, session_id: int) -> None:
             pass
         await port.sleep(pause)
         pause = min(pause * 2, 5.0)
+
+
+async def undo_create(port: Port, path: str, session_id: int) -> None:
+    """Delete a node that this client has made and nobody knows of, for as long as the session lives.
+
+    After the session's end it is left alone: if it was ephemeral it is gone, and its name may be another's by then.
+    """
+    pause = 0.05
+    while port.session_id == session_id:
+        try:
+            await port.delete(path)
+        except (NoNodeError, NotEmptyError, SessionClosedError, SessionExpiredError):
+            return
+        except ZooKeeperError:
+            await port.sleep(pause)
+            pause = min(pause * 2, 5.0)
+        else:
+            return

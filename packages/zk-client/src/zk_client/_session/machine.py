@@ -373,7 +373,8 @@ class Machine:
             call.losses += 0 if never_sent else 1
             call.xid = 0
             bad = (call is culprit and not never_sent) or call.losses >= MOST_LOSSES
-            if call.abandoned or not self.config.queue_when_disconnected or bad:
+            unwanted = call.abandoned and (never_sent or not call.to_undo)
+            if unwanted or not self.config.queue_when_disconnected or bad:
                 if not never_sent and self.config.queue_when_disconnected:
                     self._lost.forget(call)
                 outcome = Outcome.NOT_APPLIED if never_sent or call.recovery is None else Outcome.UNKNOWN

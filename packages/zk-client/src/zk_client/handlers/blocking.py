@@ -24,7 +24,7 @@ from functools import partial
 from zk_wire import Outcome
 
 from .._session.machine import IDLE
-from ..errors import CallTimeoutError
+from ..errors import CallTimeoutError, ConfigurationError
 from ..states import SessionState
 from .background import Background
 from .connecting import Attempt, search_read_write
@@ -349,6 +349,15 @@ class BlockingHandler(Performing):
                 # It goes on: even a request that waits for a connection may still be sent.
                 outcome=Outcome.UNKNOWN if call.recovery is not None else Outcome.NOT_APPLIED,
             )
+
+    def waiter(self, call: Call[Any]) -> Any:
+        """Refuse to be awaited."""
+        raise ConfigurationError(
+            f"{call!r} belongs to a client whose calls block: ask for its result(), or use AsyncClient"
+        )
+
+    def abandon(self, call: Call[Any]) -> None:
+        """Nothing was waited for."""
 
     def _queue_up(self, call: Call[Any], lock: RuntimeLock | None) -> RuntimeLock:
         """Register to be woken when the call is done or the lead is free."""

@@ -1,0 +1,321 @@
+"""The client of asyncio: a session, its life, and its watches; the operations are in `async_requests`.
+
+async with AsyncClient("127.0.0.1:2181") as zk:
+    await zk.create("/greeting", b"hello")
+    async for event in zk.watch("/greeting"):
+        ...
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+
+from zk_wire import EventType
+
+from .async_port import AsyncEvent, AsyncPort, AsyncWatcher, random_number
+from .async_requests import AsyncRequests, like
+from .base import ClientBase, check_seconds, version_of
+from .client import Client
+from .errors import StartTimeoutError
+from .handlers.asyncio import AsyncHandler
+from .hosts import Host
+from .operations import Operations
+from .retry import RetryPolicy, retrying
+from .states import SessionState, WatchedEvent
+from .steps import undo_create
+from .watching import MOST_EVENTS, is_last
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterable, Sequence
+    from types import TracebackType
+    from typing import Any, Literal, ParamSpec, TypeVar
+
+    from zk_wire import ACL
+
+    from .calls import Call
+
+    P = ParamSpec("P")
+    T = TypeVar("T")
+
+
+class AsyncClient(ClientBase, AsyncRequests):
+    """A ZooKeeper client that is awaited, for asyncio.
+
+    The parameters are those of `Client`. It belongs to the event loop it is started in and is to be used there
+    alone; another loop gets ConfigurationError. Any number of tasks may share it; it has no thread, and no task while
+    nothing happens. Listeners and watch functions run in the loop, in the server's order, never inside a call of
+    yours; they may be `async def`. A client may be started again after `stop`, also in another loop.
+    """
+
+    def __init__(
+        self,
+        hosts: str | Iterable[str] = "127.0.0.1:2181",
+        timeout: float = 10.0,
+        *,
+        client_id: tuple[int, bytes] | None = None,
+        default_acl: Sequence[ACL] | None = None,
+        auth_data: Iterable[tuple[str, str | bytes]] = (),
+        read_only: bool = False,
+        randomize_hosts: bool = True,
+        connect_timeout: float | None = None,
+        connection_retry: RetryPolicy | None = None,
+        command_retry: RetryPolicy | None = None,
+        when_disconnected: Literal["queue", "fail"] = "queue",
+        call_timeout: float | None = None,
+        resolve_timeout: float | None = None,
+        renew_after_expiry: bool = True,
+        max_frame: int = 64 * 1024 * 1024,
+        max_request: int = 1_048_575,
+    ) -> None:
+        super().__init__(
+            hosts,
+            timeout,
+            now=self.now,
+            chance=random_number,
+            client_id=client_id,
+            default_acl=default_acl,
+            read_only=read_only,
+            randomize_hosts=randomize_hosts,
+            connect_timeout=connect_timeout,
+            connection_retry=connection_retry,
+            command_retry=command_retry,
+            when_disconnected=when_disconnected,
+            call_timeout=call_timeout,
+            resolve_timeout=resolve_timeout,
+            renew_after_expiry=renew_after_expiry,
+            max_frame=max_frame,
+        )
+        self.handler: AsyncHandler = AsyncHandler(self._core)
+        self.operations = Operations(self.handler, self.chroot, default_acl, max_request)
+        self.port = AsyncPort(self)
+        self.handler.undo = self._undo
+        self._interrupt = AsyncEvent()
+        self._present(auth_data)
+
+    # Life
+
+    @like(Client.start)
+    async def start(self, timeout: float = 15.0) -> None:
+        check_seconds("timeout", timeout)
+        self.start_async()
+        try:
+            await self.handler.settled(timeout)
+        except BaseException:
+            await self.stop()
+            raise
+        state = self.handler.state
+        if state.is_connected:
+            if self.chroot:
+                call = self.operations.exists("/")
+                self.handler.submit(call)
+                call.add_done_callback(self._warn_of_chroot)
+            return
+        reason = self._core.reason
+        await self.stop()
+        listed = ",".join(str(host) for host in self.hosts)
+        if state is SessionState.AUTH_FAILED:
+            raise self._core.auth_error(reason)
+        raise StartTimeoutError(f"no session from {listed} within {timeout} s: {reason}")
+
+    @like(Client.start_async)
+    def start_async(self) -> None:
+        self._interrupt.clear()
+        self.handler.start()
+
+    @like(Client.wait_connected)
+    async def wait_connected(self, timeout: float | None = None) -> bool:
+        await self.handler.settled(timeout)
+        return self.handler.state.is_connected
+
+    @like(Client.stop)
+    async def stop(self, timeout: float = 5.0, *, close_session: bool = True) -> None:
+        self._interrupt.set()
+        await self.handler.stop(timeout, close_session=close_session)
+
+    @like(Client.close)
+    async def close(self) -> None:
+        await self.stop()
+
+    @like(Client.restart)
+    async def restart(self, timeout: float = 15.0) -> None:
+        await self.stop()
+        await self.start(timeout)
+
+    async def __aenter__(self) -> AsyncClient:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    # The session
+
+    def now(self) -> float:
+        """Seconds on the monotonic clock by which this client lives."""
+        loop = self.handler.loop
+        return loop.time() if loop is not None else time.monotonic()
+
+    async def states(self) -> AsyncIterator[SessionState]:
+        """Yield the state there is, then every new one; ends with the client (CLOSED or AUTH_FAILED)."""
+        arrived = AsyncEvent()
+        seen: deque[SessionState] = deque([self.state])
+
+        def listener(state: SessionState) -> None:
+            seen.append(state)
+            arrived.set()
+
+        self.add_listener(listener)
+        try:
+            while True:
+                while seen:
+                    state = seen.popleft()
+                    yield state
+                    if state in (SessionState.CLOSED, SessionState.AUTH_FAILED):
+                        return
+                arrived.clear()
+                await arrived.wait()
+        finally:
+            self.remove_listener(listener)
+
+    # Asking servers
+
+    @like(Client.command)
+    async def command(self, word: str = "ruok", timeout: float = 5.0) -> str:
+        from .handlers.opening import ask
+
+        address = self.server_address
+        if address is None:
+            raise self._core.no_connection()
+        return await ask(Host(*address), word, timeout)
+
+    @like(Client.server_version)
+    async def server_version(self) -> tuple[int, ...]:
+        return version_of(await self.command("srvr"))
+
+    # Watches
+
+    @like(Client.watcher)
+    def watcher(self) -> AsyncWatcher:
+        return AsyncWatcher(self.forget_watcher)
+
+    def watch(self, path: str, *, recursive: bool = False) -> AsyncWatch:
+        """Watch a node until told otherwise; with `recursive` everything below it too (servers of 3.6 and newer).
+
+        Returns a value to iterate over with `async for`; it is set on the server when the iteration begins, or before
+        by `async with` or by awaiting it. The node need not exist. After a reconnect it yields an event of type NONE
+        with a connected state, because no server reports what a persistent watch missed: read again then.
+        Raises ConfigurationError for a path that this client watches persistently in the other mode already:
+        servers before 3.9 keep one mode per path.
+        """
+        self.operations.full(path)
+        return AsyncWatch(self, path, recursive)
+
+    @like(Client.add_watch)
+    async def add_watch(
+        self, path: str, listener: Callable[[WatchedEvent], object], *, recursive: bool = False
+    ) -> None:
+        await self._run(self._watch_call(path, listener, recursive))
+
+    # Retrying
+
+    @like(Client.retry)
+    async def retry(self, function: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+        async def attempt() -> T:
+            return await function(*args, **kwargs)
+
+        return await retrying(self.port, self._command_retry, attempt, interrupt=self._interrupt)
+
+    # What the faces run on
+
+    def _run(self, call: Call[Any]) -> Awaitable[Any]:
+        if self.call_timeout is not None:
+            return self.handler.call(call, self.call_timeout)
+        self.handler.submit(call)
+        return call
+
+    def _undo(self, path: str, session_id: int) -> Coroutine[Any, Any, None]:
+        return undo_create(self.port, path, session_id)
+
+
+class AsyncWatch:
+    """A persistent watch: iterate over it with `async for`, or await `get` event by event.
+
+    Iteration ends when the watch is closed or its session is over. `async with` closes it at the end.
+    """
+
+    runs_inline = True
+
+    def __init__(self, client: AsyncClient, path: str, recursive: bool) -> None:
+        self.path = path
+        self.recursive = recursive
+        self.closed = False
+        self.server_paths: set[str] = set()
+        self._client = client
+        self._set = False
+        self._events: deque[WatchedEvent] = deque()
+        self._arrived = AsyncEvent()
+
+    def __call__(self, event: object) -> None:
+        if not isinstance(event, WatchedEvent):
+            return
+        if len(self._events) >= MOST_EVENTS:
+            self._events.clear()
+            event = WatchedEvent(EventType.NONE, event.state, self.path)
+        self._events.append(event)
+        if is_last(event):
+            self.closed = True
+        self._arrived.set()
+
+    async def start(self) -> AsyncWatch:
+        """Set the watch on the server, if it is not yet; the same as awaiting it."""
+        if not self._set:
+            self._set = True
+            try:
+                await self._client.add_watch(self.path, self, recursive=self.recursive)
+            except BaseException:
+                await self.close()
+                raise
+        return self
+
+    def __await__(self) -> Generator[Any, None, AsyncWatch]:
+        return self.start().__await__()
+
+    async def get(self, timeout: float | None = None) -> WatchedEvent | None:
+        """The next event; None when `timeout` seconds pass first, or the watch is closed and all events are read."""
+        await self.start()
+        while True:
+            if self._events:
+                return self._events.popleft()
+            if self.closed:
+                return None
+            self._arrived.clear()
+            if not await self._arrived.wait(timeout):
+                return None
+
+    def __aiter__(self) -> AsyncWatch:
+        return self
+
+    async def __anext__(self) -> WatchedEvent:
+        event = await self.get()
+        if event is None:
+            raise StopAsyncIteration
+        return event
+
+    async def close(self) -> None:
+        """Forget the watch, here at once and on the server when it was the last one on its path."""
+        if not self.closed:
+            self.closed = True
+            self._client.forget_watcher(self)
+        self._arrived.set()
+
+    async def __aenter__(self) -> AsyncWatch:
+        return await self.start()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()

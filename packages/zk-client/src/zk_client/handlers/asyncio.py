@@ -1,0 +1,472 @@
+"""Carries bytes and time for clients that are awaited: one asyncio transport per connection, no thread, no task.
+
+Rule: it decides nothing. On its loop it tells the session core what happened and performs what the core asks. All of
+it belongs to the loop's thread.
+
+How a request travels. The first one is written at once; those that follow while it is under way are written together
+when the loop comes round. A caller waits on a future of its own. A caller that is cancelled leaves its request behind:
+one that was not sent never will be; the reply of one that was is consumed, and what a sequential create has made by
+then is deleted again, because nobody knows its name.
+
+An idle client costs one timer: the core's deadlines only move on while nothing but bytes arrives, so the timer is set
+anew when it has fired, or when the session has changed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from inspect import iscoroutine
+
+from zk_wire import Outcome
+
+from .._session.machine import CLOSING, IDLE
+from .._session.recovery import CreateRecovery
+from ..errors import CallTimeoutError, ConfigurationError
+from ..states import SessionState
+from .log import logger
+from .opening import open_stream, search_read_write
+from .performing import Performing
+from .stream import Stream
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from typing import Any
+
+    from .._session.actions import Connect, Log, Probe
+    from .._session.core import SessionCore
+    from ..calls import Call
+
+# Deadlines this close to the timer's are not worth another timer.
+SLACK = 0.001
+
+
+class AsyncHandler(Performing):
+    """One client's connection to its loop; see the module's text."""
+
+    def __init__(self, core: SessionCore) -> None:
+        self.core = core
+        self.state = core.state
+        self.listeners: list[Callable[[SessionState], object]] = []
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self.undo: Callable[[str, int], Coroutine[Any, Any, None]] | None = None  # deletes what nobody knows of
+        self._stream: Stream | None = None
+        self._streams: set[Stream] = set()  # also those that are ending
+        self._opening: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._cleaning: set[asyncio.Task[Any]] = set()  # those of them that `stop` lets finish
+        self._timer: asyncio.TimerHandle | None = None
+        self._flushing = False
+        self._told: deque[tuple[Callable[..., object], object]] = deque()
+        self._settled = asyncio.Event()
+        self._ended = asyncio.Event()
+        self._ended.set()
+        self.changed = asyncio.Event()  # set, and replaced, at every change of state
+
+    # Starting and stopping
+
+    def start(self) -> None:
+        """Begin to connect, in the running loop."""
+        if self.core.phase != IDLE:
+            self._check_loop()
+            return
+        self.loop = asyncio.get_running_loop()
+        self._settled = asyncio.Event()
+        self._ended = asyncio.Event()
+        self.core.start(self.loop.time())
+        self.perform()
+
+    async def settled(self, timeout: float | None) -> None:
+        """Wait until a start has succeeded or failed for good, at most `timeout` seconds."""
+        try:
+            async with asyncio.timeout(timeout):
+                await self._settled.wait()
+        except TimeoutError:
+            pass
+
+    async def stop(self, timeout: float, *, close_session: bool) -> None:
+        """End the session, waiting at most `timeout` seconds for the server to confirm it; nothing is left then."""
+        loop = self.loop
+        if loop is None or (self.core.phase == IDLE and not self._streams and not self._tasks):
+            self.core.stop(0.0, close_session=close_session)
+            self.perform()
+            return
+        self._check_loop()
+        try:
+            async with asyncio.timeout(timeout):
+                if self._cleaning and self.core.state.is_connected:
+                    await asyncio.wait(self._cleaning)
+                if self.core.phase not in (IDLE, CLOSING):
+                    self.core.stop(loop.time(), close_session=close_session)
+                    self.perform()
+                    self._flush()
+                await self._ended.wait()
+        except TimeoutError:
+            pass
+        finally:
+            if self.core.phase not in (IDLE, CLOSING):
+                self.core.stop(loop.time(), close_session=close_session)
+            self.core.abort()
+            self.perform()
+            own = [task for task in self._tasks if task is not asyncio.current_task()]
+            for task in own:
+                task.cancel()
+        if own:
+            await asyncio.wait(own)
+        for stream in tuple(self._streams):
+            await stream.ended.wait()
+
+    def _check_loop(self) -> None:
+        if self.loop is not None and self.loop is not asyncio.get_running_loop():
+            raise ConfigurationError(
+                "this client was started in another event loop; a client belongs to the loop that started it: "
+                "use one client per loop, or asyncio.run_coroutine_threadsafe"
+            )
+
+    # Requests
+
+    async def call(self, call: Call[Any], timeout: float | None) -> Any:
+        """Send a request, wait for its reply, return its result."""
+        self.submit(call)
+        if timeout is not None:
+            await self._bounded(call, timeout)
+        return await call
+
+    def submit(self, call: Call[Any]) -> None:
+        """Send a request whose reply nobody waits for yet."""
+        loop = self.loop
+        core = self.core
+        if loop is None:
+            core.submit(call, 0.0)
+            self.perform()
+            return
+        if loop is not asyncio.get_running_loop():
+            self._check_loop()
+        if not core.in_flight and self._stream is not None and (data := core.send_alone(call, loop.time())):
+            self._stream.write(data)
+            return
+        core.submit(call, loop.time())
+        if core.completed or core.actions:
+            self.perform()
+        if core.output and not self._flushing:
+            self._flushing = True
+            loop.call_soon(self._flush)
+
+    def waiter(self, call: Call[Any]) -> asyncio.Future[None]:
+        """What a caller awaits; several may wait for one call."""
+        assert self.loop is not None
+        self._check_loop()
+        future: asyncio.Future[None] = self.loop.create_future()
+        if call.waiter is None:
+            call.waiter = _Waiter(future)
+        else:
+            self._add_callback(call, _Waiter(future))
+        return future
+
+    def abandon(self, call: Call[Any]) -> None:
+        """The caller was cancelled, and will never see what its request came to."""
+        recovery = call.recovery
+        sequential = isinstance(recovery, CreateRecovery) and recovery.mode.is_sequential
+        call.to_undo = sequential
+        if call.done:
+            if sequential:
+                self._undo(call)
+        elif self.core.withdraw(call):
+            self.core.cancelled(call)
+            self.perform()
+        elif sequential:
+            self._add_callback(call, _Undo(self))
+
+    def _undo(self, call: Call[Any]) -> None:
+        if call.error or call.failure is not None or self.undo is None:
+            return
+        reply: Any = call.reply
+        self.clean_up(self.undo(reply if isinstance(reply, str) else reply[0], self.core.session_id))
+
+    async def _bounded(self, call: Call[Any], timeout: float) -> None:
+        if call.done:
+            return
+        assert self.loop is not None
+        future = self.waiter(call)
+        timer = self.loop.call_later(timeout, _lapse, future)
+        try:
+            await future
+        except asyncio.CancelledError:
+            self.abandon(call)
+            raise
+        finally:
+            timer.cancel()
+        if call.done:
+            return
+        withdrawn = self.core.withdraw(call)
+        unknown = call.recovery is not None and not withdrawn
+        if withdrawn:
+            self.core.cancelled(call)
+            self.perform()
+        raise CallTimeoutError(
+            call.path,
+            message=f"no reply for {call.path!r} within {timeout} s",
+            outcome=Outcome.UNKNOWN if unknown else Outcome.NOT_APPLIED,
+        )
+
+    def wait(self, call: Call[Any], timeout: float | None) -> None:
+        """Refuse to block the loop."""
+        raise ConfigurationError(f"{call!r} is not done: await it instead of asking for its result")
+
+    def cancel(self, call: Call[Any]) -> bool:
+        """Take a request back that was not sent yet."""
+        if not self.core.withdraw(call):
+            return False
+        self.core.cancelled(call)
+        self.perform()
+        return True
+
+    def call_when_done(self, call: Call[Any], function: Callable[[Call[Any]], object]) -> None:
+        """Have `function(call)` called once the call is done."""
+        if call.done:
+            self._tell(function, call)
+        else:
+            self._add_callback(call, function)
+
+    def _add_callback(self, call: Call[Any], function: Callable[[Call[Any]], object]) -> None:
+        if call.callbacks is None:
+            call.callbacks = []
+        call.callbacks.append(function)
+
+    def forget_watch(self, path: str, listener: Any) -> None:
+        """Take a listener off a path."""
+        self.core.forget_watch(path, listener)
+        self._flush()
+
+    def forget_watcher(self, watcher: Any) -> None:
+        """Take a watcher off every path it watches."""
+        for path in watcher.server_paths:
+            self.core.forget_watch(path, watcher)
+        self._flush()
+
+    def reconnect(self, reason: str) -> None:
+        """Drop the connection and find a server again."""
+        if self.loop is not None:
+            self._check_loop()
+            self.core.reconnect(self.loop.time(), reason)
+            self.perform()
+
+    @property
+    def peer(self) -> tuple[str, int] | None:
+        """The connected server's address."""
+        return self._stream.peer if self._stream is not None else None
+
+    def spawn(self, body: Coroutine[Any, Any, Any], name: str = "zk-client") -> asyncio.Task[Any]:
+        """Run something of the client's own beside everything else; `stop` ends it."""
+        task = asyncio.get_running_loop().create_task(body, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._task_done)
+        return task
+
+    def clean_up(self, body: Coroutine[Any, Any, Any]) -> None:
+        """Run a clean-up beside everything else; `stop` waits for it while there is a connection."""
+        task = self.spawn(body, "zk-client clean-up")
+        self._cleaning.add(task)
+        task.add_done_callback(self._cleaning.discard)
+
+    def _task_done(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger().error("exception in %r, run by the ZooKeeper client", task.get_name(), exc_info=error)
+
+    # What happened, told by the stream
+
+    def received(self, stream: Stream, data: bytes | int) -> None:
+        """Bytes arrived; or so many of a large frame did, into the memory given by `room`."""
+        if stream is not self._stream:
+            return
+        assert self.loop is not None
+        core = self.core
+        core.received(data, self.loop.time())
+        connection = core.connection
+        stream.missing = connection.missing if connection is not None else 0
+        if core.completed or core.actions:
+            self.perform()
+        if core.output and not self._flushing:
+            self._flush()
+
+    def lost(self, stream: Stream, reason: str) -> None:
+        """The connection has ended."""
+        self._streams.discard(stream)
+        if stream is self._stream and self.loop is not None:
+            self.core.closed(self.loop.time(), reason)
+            self.perform()
+
+    def _flush(self) -> None:
+        self._flushing = False
+        if self.core.output and self._stream is not None:
+            self._stream.write(self.core.take_output())
+
+    def _tick(self) -> None:
+        self._timer = None
+        assert self.loop is not None
+        self.core.tick(self.loop.time())
+        self.perform()
+        self._flush()
+        self._schedule()
+
+    def _schedule(self) -> None:
+        deadline = self.core.deadline()
+        timer = self._timer
+        if timer is not None:
+            if deadline is not None and timer.when() <= deadline + SLACK:
+                return
+            timer.cancel()
+            self._timer = None
+        if deadline is not None and self.loop is not None:
+            self._timer = self.loop.call_at(deadline + SLACK, self._tick)
+
+    # Performing what the core asks
+
+    def perform(self) -> None:
+        """Complete calls, tell what is to be told, connect or disconnect."""
+        core = self.core
+        while core.actions:
+            self.act()
+            self._schedule()
+        if core.completed:
+            completed = tuple(core.completed)
+            core.completed.clear()
+            for call in completed:
+                self._settle(call)
+
+    def _settle(self, call: Call[Any]) -> None:
+        call.done = True
+        if call.waiter is not None:
+            call.waiter.release()
+        if call.callbacks is not None:
+            for function in call.callbacks:
+                if isinstance(function, _Waiter | _Undo):
+                    function(call)
+                else:
+                    self._tell(function, call)
+            call.callbacks = None
+
+    def _tell(self, listener: Any, event: Any) -> None:
+        self._told.append((listener, event))
+        if self.loop is not None and not self.loop.is_closed():
+            self.loop.call_soon(self._tell_next)
+
+    def _tell_next(self) -> None:
+        listener, event = self._told.popleft()
+        try:
+            result = listener(event)
+            if iscoroutine(result):
+                self.spawn(result, f"zk-client callback {listener!r}")
+        except Exception:  # noqa: BLE001 - a callback's fault is its own
+            logger().exception("exception in %r, called by the ZooKeeper client", listener)
+
+    def _change(self, state: SessionState) -> None:
+        if self.listeners or self._told:
+            self._tell(self._deliver_state, state)
+        else:
+            self._arrive(state)
+
+    def _deliver_state(self, state: SessionState) -> None:
+        self._arrive(state)
+        for listener in tuple(self.listeners):
+            try:
+                result = listener(state)
+                if iscoroutine(result):
+                    self.spawn(result, f"zk-client listener {listener!r}")
+            except Exception:  # noqa: BLE001 - a listener's fault is its own
+                logger().exception("exception in the state listener %r", listener)
+
+    def _arrive(self, state: SessionState) -> None:
+        self.state = state
+        if state is not SessionState.CONNECTING and state is not SessionState.SUSPENDED:
+            self._settled.set()
+        changed, self.changed = self.changed, asyncio.Event()
+        changed.set()
+
+    def _connect(self, action: Connect) -> None:
+        if self._opening is not None:
+            self._opening.cancel()
+        self._opening = self.spawn(self._open(action), "zk-client connect")
+
+    async def _open(self, action: Connect) -> None:
+        loop = asyncio.get_running_loop()
+        attempt = asyncio.current_task()
+        stream, reason = await open_stream(loop, action, lambda: Stream(self, loop))
+        if self._opening is not attempt:
+            if stream is not None:
+                stream.abort()
+            return
+        self._opening = None
+        if stream is None:
+            self.core.connect_failed(loop.time(), reason)
+        elif stream.ended.is_set():
+            self.core.connect_failed(loop.time(), "closed at once by the server")
+        else:
+            self._stream = stream
+            self._streams.add(stream)
+            self.core.connected(loop.time())
+        self.perform()
+        self._flush()
+        self._schedule()
+
+    def _disconnect(self) -> None:
+        opening, self._opening = self._opening, None
+        if opening is not None:
+            opening.cancel()
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            stream.abort()
+
+    def _probe(self, action: Probe) -> None:
+        self.spawn(self._search(action), "zk-client search")
+
+    async def _search(self, probe: Probe) -> None:
+        found = await search_read_write(probe)
+        self.core.probed(asyncio.get_running_loop().time(), found)
+        self.perform()
+        self._schedule()
+
+    def _note(self, action: Log) -> None:
+        logger().log(action.level, action.message)
+
+    def _over(self) -> None:
+        self._ended.set()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+class _Waiter:
+    """Stands for one caller that waits; a call's `waiter`, or among its callbacks."""
+
+    __slots__ = ("_future",)
+
+    def __init__(self, future: asyncio.Future[None]) -> None:
+        self._future = future
+
+    def release(self) -> None:
+        """Wake the caller."""
+        if not self._future.done():
+            self._future.set_result(None)
+
+    def __call__(self, call: object) -> None:
+        self.release()
+
+
+class _Undo:
+    """Stands among a call's callbacks for a caller that was cancelled."""
+
+    __slots__ = ("_handler",)
+
+    def __init__(self, handler: AsyncHandler) -> None:
+        self._handler = handler
+
+    def __call__(self, call: Call[Any]) -> None:
+        self._handler._undo(call)
+
+
+def _lapse(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

@@ -1,0 +1,86 @@
+"""Opening connections under asyncio, address by address, and asking servers whether they are read-write.
+
+Rule: the same promises as `connecting` gives to clients that block.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+
+from .. import _wire
+from .log import logger
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .._session.actions import Connect, Probe
+    from ..hosts import Host
+    from .stream import Stream
+
+LONGEST_ANSWER = 16 * 1024 * 1024
+
+
+async def open_stream(
+    loop: asyncio.AbstractEventLoop, action: Connect, make: Callable[[], Stream]
+) -> tuple[Stream | None, str]:
+    """A connection to one of the host's addresses, each tried for its time; or None, and why there is none."""
+    host = action.host
+    try:
+        found = await loop.getaddrinfo(host.name, host.port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        return None, f"cannot resolve {host.name!r}: {error}"
+    reasons: list[str] = []
+    for family, _, _, _, address in found:
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            sock.setblocking(False)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            async with asyncio.timeout(action.timeout):
+                await loop.sock_connect(sock, address)
+            _, stream = await loop.create_connection(make, sock=sock)
+            return stream, ""
+        except TimeoutError:
+            sock.close()
+            reasons.append(f"{address[0]}: no answer within {action.timeout:.1f} s")
+        except OSError as error:
+            sock.close()
+            reasons.append(f"{address[0]}: {os.strerror(error.errno) if error.errno else error}")
+        except BaseException:
+            sock.close()
+            raise
+    return None, "; ".join(reasons) or "no address"
+
+
+async def ask(host: Host, word: str, timeout: float) -> str:
+    """Send a four-letter word to a server and return its whole answer; raises OSError.
+
+    timeout: seconds for all of it.
+    """
+    async with asyncio.timeout(timeout):
+        reader, writer = await asyncio.open_connection(host.name, host.port)
+        try:
+            writer.write(_wire.encode_command(word))
+            parts: list[bytes] = []
+            size = 0
+            while part := await reader.read(65536):
+                parts.append(part)
+                size += len(part)
+                if size > LONGEST_ANSWER:
+                    raise OSError(f"answer to {word!r} from {host} is longer than {LONGEST_ANSWER} bytes")
+            return b"".join(parts).decode("utf-8", "replace")
+        finally:
+            writer.transport.abort()
+
+
+async def search_read_write(probe: Probe) -> Host | None:
+    """The first host that says it serves writes; None when none does."""
+    for host in probe.hosts:
+        try:
+            if _wire.parse_isro(await ask(host, "isro", probe.timeout)) is False:
+                return host
+        except Exception as error:  # noqa: BLE001 - the search goes on
+            logger().debug("search for a read-write server: %s: %s", host, error)
+    return None
