@@ -28,7 +28,7 @@ from .watching import MOST_EVENTS, is_last
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Sequence
     from types import TracebackType
     from typing import Any, Literal, ParamSpec, TypeVar
 
@@ -87,7 +87,7 @@ class AsyncClient(ClientBase, AsyncRequests):
             renew_after_expiry=renew_after_expiry,
             max_frame=max_frame,
         )
-        self.handler: AsyncHandler = AsyncHandler(self._core)
+        self._world = self.handler = AsyncHandler(self._core)
         self.operations = Operations(self.handler, self.chroot, default_acl, max_request)
         self.port = AsyncPort(self)
         self.handler.undo = self._undo
@@ -159,27 +159,11 @@ class AsyncClient(ClientBase, AsyncRequests):
         loop = self.handler.loop
         return loop.time() if loop is not None else time.monotonic()
 
-    async def states(self) -> AsyncIterator[SessionState]:
-        """Yield the state there is, then every new one; ends with the client (CLOSED or AUTH_FAILED)."""
-        arrived = AsyncEvent()
-        seen: deque[SessionState] = deque([self.state])
-
-        def listener(state: SessionState) -> None:
-            seen.append(state)
-            arrived.set()
-
-        self.add_listener(listener)
-        try:
-            while True:
-                while seen:
-                    state = seen.popleft()
-                    yield state
-                    if state in (SessionState.CLOSED, SessionState.AUTH_FAILED):
-                        return
-                arrived.clear()
-                await arrived.wait()
-        finally:
-            self.remove_listener(listener)
+    def states(self) -> StateStream:
+        """Iterate with `async for` over the state there is and every new one, until the client has ended."""
+        stream = StateStream(self.state)
+        self.handler.streams.add(stream)
+        return stream
 
     # Asking servers
 
@@ -239,6 +223,33 @@ class AsyncClient(ClientBase, AsyncRequests):
 
     def _undo(self, path: str, session_id: int) -> Coroutine[Any, Any, None]:
         return undo_create(self.port, path, session_id)
+
+
+class StateStream:
+    """The states of a session, one after the other; the last one is CLOSED or AUTH_FAILED."""
+
+    def __init__(self, state: SessionState) -> None:
+        self._states = deque([state])
+        self._arrived = AsyncEvent()
+        self._ended = False
+
+    def arrive(self, state: SessionState) -> None:
+        """The handler tells a new state."""
+        self._states.append(state)
+        self._arrived.set()
+
+    def __aiter__(self) -> StateStream:
+        return self
+
+    async def __anext__(self) -> SessionState:
+        if self._ended:
+            raise StopAsyncIteration
+        while not self._states:
+            self._arrived.clear()
+            await self._arrived.wait()
+        state = self._states.popleft()
+        self._ended = state in (SessionState.CLOSED, SessionState.AUTH_FAILED)
+        return state
 
 
 class AsyncWatch:

@@ -51,7 +51,7 @@ RECONNECT = RetryPolicy(delay=0.1, backoff=2.0, jitter=0.5, max_delay=5.0)
 class ClientBase:
     """The configuration and the session of a client; `Client` and `AsyncClient` say what the parameters mean."""
 
-    handler: Handler
+    _world: Handler
     operations: Operations
 
     def __init__(
@@ -116,7 +116,7 @@ class ClientBase:
     @property
     def state(self) -> SessionState:
         """The session's state, as last told to listeners."""
-        return self.handler.state
+        return self._world.state
 
     @property
     def core_state(self) -> SessionState:
@@ -160,7 +160,7 @@ class ClientBase:
     @property
     def server_address(self) -> tuple[str, int] | None:
         """Address and port of the connected server; None while there is none."""
-        return self.handler.peer
+        return self._world.peer
 
     def add_listener(self, listener: Callable[[SessionState], object]) -> None:
         """Have `listener(state)` called with every change of state, in order, on the client's dispatcher.
@@ -169,27 +169,27 @@ class ClientBase:
         """
         if not callable(listener):
             raise ConfigurationError(f"a listener must be callable, but {listener!r} is not")
-        if listener not in self.handler.listeners:
-            self.handler.listeners.append(listener)
+        if listener not in self._world.listeners:
+            self._world.listeners.append(listener)
 
     def remove_listener(self, listener: Callable[[SessionState], object]) -> None:
         """Stop calling a listener; no effect on one that is not registered."""
-        if listener in self.handler.listeners:
-            self.handler.listeners.remove(listener)
+        if listener in self._world.listeners:
+            self._world.listeners.remove(listener)
 
     def reconnect(self) -> None:
         """Drop the connection and find a server again; the session goes on."""
-        self.handler.reconnect("reconnect() was called")
+        self._world.reconnect("reconnect() was called")
 
     # Watches
 
     def remove_watch(self, path: str, listener: Callable[[WatchedEvent], object]) -> None:
         """Forget a listener's watches on a path, of every kind; here at once, then on the server."""
-        self.handler.forget_watch(self.operations.target_path(path), listener)
+        self._world.forget_watch(self.operations.target_path(path), listener)
 
     def forget_watcher(self, watcher: Any) -> None:
         """Take a watcher off every path it watches."""
-        self.handler.forget_watcher(watcher)
+        self._world.forget_watcher(watcher)
 
     def _watch_call(self, path: str, listener: Any, recursive: bool) -> Call[None]:
         call = self.operations.add_watch(path, listener, recursive=recursive)

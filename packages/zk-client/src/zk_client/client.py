@@ -95,7 +95,7 @@ class Client(ClientBase, Requests):
             renew_after_expiry=renew_after_expiry,
             max_frame=max_frame,
         )
-        self.handler: BlockingHandler = BlockingHandler(self._core, self.runtime)
+        self._world = self.handler = BlockingHandler(self._core, self.runtime)
         self.operations = Operations(self.handler, self.chroot, default_acl, max_request)
         self.port = BlockingPort(self)
         self._interrupt = self.port.event()

@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from inspect import iscoroutine
+from weakref import WeakSet
 
 from zk_wire import Outcome
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
     from .._session.actions import Connect, Log, Probe
     from .._session.core import SessionCore
+    from ..aio import StateStream
     from ..calls import Call
 
 # Deadlines this close to the timer's are not worth another timer.
@@ -62,7 +64,7 @@ class AsyncHandler(Performing):
         self._settled = asyncio.Event()
         self._ended = asyncio.Event()
         self._ended.set()
-        self.changed = asyncio.Event()  # set, and replaced, at every change of state
+        self.streams: WeakSet[StateStream] = WeakSet()
 
     # Starting and stopping
 
@@ -382,8 +384,8 @@ class AsyncHandler(Performing):
         self.state = state
         if state is not SessionState.CONNECTING and state is not SessionState.SUSPENDED:
             self._settled.set()
-        changed, self.changed = self.changed, asyncio.Event()
-        changed.set()
+        for stream in tuple(self.streams):
+            stream.arrive(state)
 
     def _connect(self, action: Connect) -> None:
         if self._opening is not None:
