@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from zk_wire import ACL
 
     from .handlers.base import Runtime
-    from .handlers.blocking import BlockingHandler
     from .states import WatchedEvent
 
     P = ParamSpec("P")
