@@ -8,6 +8,7 @@ from embedded_client import Talker, connect_raw
 
 from zk_testing.embedded import MemoryConnection, MemoryEnsemble
 from zk_testing.embedded.settings import EnsembleSettings, Settings
+from zk_testing.embedded.tree import Node, Tree
 from zk_wire import ConnectRequest, Exchange, ExistsRequest, GetDataRequest
 
 
@@ -35,8 +36,7 @@ def ensemble_of(size: int = 3, *, leader: int | None = None, **options: Any) -> 
 
 def talk(ensemble: MemoryEnsemble, number: int, **options: Any) -> Talker:
     """A client with a session at a member."""
-    talker = Talker(At(ensemble, number), **options)  # type: ignore[arg-type]
-    return talker
+    return Talker(At(ensemble, number), **options)  # type: ignore[arg-type]
 
 
 def pending(talker: Talker, request: Any) -> Exchange[Any]:
@@ -67,3 +67,13 @@ def there(talker: Talker, path: str) -> bool:
 
 def connect_at(ensemble: MemoryEnsemble, number: int, request: ConnectRequest) -> tuple[Any, int, bool]:
     return connect_raw(At(ensemble, number), request.encode())  # type: ignore[arg-type]
+
+
+def state_of(tree: Tree) -> dict[str, Any]:
+    """All that a tree holds, to be compared."""
+    fields = [name for name in Node.__slots__ if name != "children"]
+    nodes = {
+        path: [getattr(node, name) for name in fields] + [node.children.listed()] for path, node in tree.nodes.items()
+    }
+    ephemerals = {owner: paths.listed() for owner, paths in tree.ephemerals.items()}
+    return {"nodes": nodes, "ephemerals": ephemerals, "ttls": set(tree.ttls), "containers": set(tree.containers)}

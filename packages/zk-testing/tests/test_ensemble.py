@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from embedded_client import OPEN
-from ensemble_talk import answered, connect_at, data_at, ensemble_of, pending, read, talk, there
+from ensemble_talk import answered, connect_at, data_at, ensemble_of, pending, read, state_of, talk, there
 
 from zk_testing.errors import ClusterError
 from zk_wire import (
@@ -359,3 +359,20 @@ def test_a_member_that_lacks_what_others_have_logged_cannot_be_elected() -> None
     ensemble.advance(1)
     assert ensemble.leader() == 2
     assert data_at(ensemble, 1, "/a") == b""
+
+
+# Copies of the tree
+
+
+def test_a_copied_tree_is_equal_and_another() -> None:
+    ensemble = ensemble_of(3, leader=3)
+    talker = talk(ensemble, 3)
+    for number in range(40):
+        talker.create(f"/a{number}", flags=number % 2)
+    tree = ensemble.members[2].tree
+    copied = tree.copy()
+    assert state_of(copied) == state_of(tree)
+    copied.set_data("/a0", b"x", version=7, zxid=1, time_ms=1)
+    copied.delete("/a1", zxid=1)
+    assert state_of(copied) != state_of(tree)
+    assert state_of(tree) == state_of(ensemble.members[0].tree)

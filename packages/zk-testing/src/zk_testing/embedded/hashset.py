@@ -39,6 +39,12 @@ class HashSet(dict[str, int]):
         self.pop(text, None)
         self._encoded = None
 
+    def clone(self) -> HashSet:
+        """Another one that is the same."""
+        other = HashSet(self._buckets)
+        other.update(self)
+        return other
+
     def listed(self) -> list[str]:
         """The strings in their order."""
         return self._sorted(list(self), self._buckets)

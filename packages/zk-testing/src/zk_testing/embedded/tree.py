@@ -157,7 +157,7 @@ class Tree:
         other.nodes = {path: _copy_of(node) for path, node in self.nodes.items() if path}
         other.nodes[""] = other.nodes["/"]
         other.quotas = self.quotas.copy()
-        other.ephemerals = {owner: dict(paths) for owner, paths in self.ephemerals.items()}
+        other.ephemerals = {owner: paths.clone() for owner, paths in self.ephemerals.items()}
         other.containers = dict(self.containers)
         other.ttls = dict(self.ttls)
         return other
@@ -325,5 +325,5 @@ def _copy_of(node: Node) -> Node:
     other = Node(node.data, node.acl, node.czxid, node.ctime, node.kind, node.owner, node.ttl_ms)
     other.mzxid, other.mtime, other.pzxid = node.mzxid, node.mtime, node.pzxid
     other.version, other.creations, other.aversion = node.version, node.creations, node.aversion
-    other.children = dict(node.children)
+    other.children = node.children.clone()
     return other
