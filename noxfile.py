@@ -234,6 +234,15 @@ def release(session: nox.Session) -> None:
 
 
 @nox.session
+def conformance(session: nox.Session) -> None:
+    """The embedded server against real ones of every version: 10^6 operations; `-- --operations 20000 --seed 5`."""
+    install_editable(session, ["zk-testing"])
+    session.install(*TEST_TOOLS)
+    install_java(session)
+    session.run("python", "packages/zk-testing/tests/conformance_run.py", *session.posargs)
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """The benchmarks, against our peers and a raw socket in the same run; `-- --quick` for a short one."""
     install_editable(session, NAMES)

@@ -1,96 +1,48 @@
 """Plays the same steps to a real and to an embedded server, and compares everything that can be seen.
 
-Rule: both begin each play in the same state, down to the zxid, so that zxids are compared as they are. Times are not
-compared, but each must belong to one zxid; session ids are compared by who they are. Where a server promises no order
-(children, identities, the events of one closed session), none is compared.
+Rule: both begin each play in the same state, down to the zxid, so that zxids are compared as they are
+(conformance_told.py says what is not). Where a server promises no order (the events of one closed session, the answers
+to authentication among others), none is compared.
 
-Never sent: opcode 13 outside a multi, and opcode 21 with flags other than 5 and 6 or a ttl below 1.
+What is played is in conformance_steps.py, what hypothesis makes of it in conformance_scripts.py.
 """
 
 from __future__ import annotations
 
 import socket
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from conformance_steps import SLOTS, Ask, Burst, Bytes, Connect, Lose, Step, Word, is_harmless
+from conformance_told import DifferenceError, Ear, xid_of
+from conformance_words import plain_word
 
 from zk_testing.cluster import Cluster
 from zk_testing.embedded import MemoryConnection, MemoryServer, Settings
 from zk_testing.rawclient import RawClient
 from zk_wire import (
-    ACL,
     OPEN_ACL_UNSAFE,
-    CheckVersionRequest,
+    AuthPacket,
     CloseSessionRequest,
     ConnectRequest,
     ConnectResponse,
-    CreateRequest,
-    CreateTTLRequest,
     DeleteRequest,
     FrameBuffer,
     GetACLRequest,
     GetChildrenRequest,
     GetDataRequest,
-    MultiRequest,
     NoNodeError,
-    Record,
-    ReplyHeader,
+    PingRequest,
     Request,
-    Stat,
-    SyncRequest,
-    WatcherEvent,
+    SaslRequest,
 )
 
-BASE = "/d"
-SLOTS = 3
+__all__ = ["Pair"]
+
 _PATIENCE = 20.0  # seconds
-
-
-# Steps
-
-
-@dataclass(frozen=True)
-class Ask:
-    """Send a request on a slot's connection."""
-
-    slot: int
-    request: Request[Any]
-    xid: int | None = None
-
-
-@dataclass(frozen=True)
-class Bytes:
-    """Send a frame's content that may be no request."""
-
-    slot: int
-    opcode: int
-    body: bytes
-
-
-@dataclass(frozen=True)
-class Connect:
-    """Begin a session in a slot, or resume the slot's own."""
-
-    slot: int
-    resume: bool = False
-    wrong_password: bool = False
-    zxid_ahead: bool = False
-    timeout_ms: int = 60_000
-    read_only: bool | None = False
-
-
-@dataclass(frozen=True)
-class Lose:
-    """End a slot's connection without a word."""
-
-    slot: int
-
-
-Step = Ask | Bytes | Connect | Lose
-
-
-class DifferenceError(AssertionError):
-    """The two servers did not say the same."""
+_ROUNDS = 50  # questions until a real server has noticed that connections are gone
 
 
 # The two ends
@@ -116,9 +68,9 @@ class _RealLine(_Line):
         self._socket = socket.create_connection((host, int(port)), _PATIENCE)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
-    def send(self, frame: bytes) -> None:
+    def send(self, frames: bytes) -> None:
         try:
-            self._socket.sendall(frame)
+            self._socket.sendall(frames)
         except OSError:
             self.ended = True
 
@@ -134,6 +86,19 @@ class _RealLine(_Line):
             self.ended = True
         self.inbox += self.frames.feed(data)
 
+    def read_until(self, xids: Sequence[int]) -> None:
+        """Take what comes until all of these are answered, or it ends."""
+        while not self.ended:
+            missing = Counter(xids)
+            missing.subtract(xid_of(frame) for frame in self.inbox)
+            if not any(count > 0 for count in missing.values()):
+                return
+            self.read()
+
+    def read_all(self) -> None:
+        while not self.ended:
+            self.read()
+
     def close(self) -> None:
         self._socket.close()
         self.ended = True
@@ -144,8 +109,8 @@ class _EmbeddedLine(_Line):
         super().__init__()
         self._connection = connection
 
-    def send(self, frame: bytes) -> None:
-        self._connection.send(frame)
+    def send(self, frames: bytes) -> None:
+        self._connection.send(frames)
         self.pull()
 
     def pull(self) -> None:
@@ -157,12 +122,15 @@ class _EmbeddedLine(_Line):
         self.ended = True
 
 
+_NOBODY = (0, bytes(16))
+
+
 @dataclass
 class _Slot:
     real: _RealLine | None = None
     embedded: _EmbeddedLine | None = None
-    real_session: tuple[int, bytes] = (0, bytes(16))
-    embedded_session: tuple[int, bytes] = (0, bytes(16))
+    real_session: tuple[int, bytes] = _NOBODY
+    embedded_session: tuple[int, bytes] = _NOBODY
     xid: int = 0
     unordered: bool = False  # a session has ended since the last comparison: the order of its nodes' events is free
 
@@ -173,7 +141,7 @@ class Pair:
 
     cluster: Cluster
     settings: Settings
-    played: int = 0
+    played: int = 0  # operations that were compared
     kinds: Counter[str] = field(default_factory=Counter)
 
     def __repr__(self) -> str:
@@ -190,25 +158,28 @@ class Pair:
                     game.step(step)
                 except DifferenceError as error:
                     raise DifferenceError(f"{step}: {error}") from None
-                self.played += 1
-                self.kinds[type(step.request).__name__ if isinstance(step, Ask) else type(step).__name__] += 1
+                self._count(step)
             game.compare_the_rest()
         finally:
             game.end()
+
+    def _count(self, step: Step) -> None:
+        requests = [*step.requests] if isinstance(step, Burst) else [step.request] if isinstance(step, Ask) else [step]
+        self.played += len(requests)
+        self.kinds.update(type(request).__name__ for request in requests)
 
 
 class _Game:
     def __init__(self, pair: Pair) -> None:
         self._address = pair.cluster[0].address
+        self._member = pair.cluster[0]
         self._slots = [_Slot() for _ in range(SLOTS)]
-        self._sessions: tuple[dict[int, int], dict[int, int]] = ({0: 0}, {0: 0})
-        self._times: tuple[dict[int, int], dict[int, int]] = ({}, {})
-        self._last_zxid = 0
+        self._ears = (Ear(), Ear())
         self._opened: list[_RealLine] = []
         self.server = MemoryServer(pair.settings)
         self._make_equal()
 
-    # The beginning
+    # The beginning and the end
 
     def _make_equal(self) -> None:
         """Empty the real server, and let the embedded one begin where that is."""
@@ -241,104 +212,126 @@ class _Game:
     # One step
 
     def step(self, step: Step) -> None:
+        if isinstance(step, Word):
+            self._word(step.word)
+            return
         slot = self._slots[step.slot]
         if isinstance(step, Connect):
             self._connect(slot, step)
             return
+        if slot.real is None or slot.embedded is None or slot.embedded.ended:
+            return
+        match step:
+            case Lose():
+                self._flush(slot)
+                slot.real.close()
+                slot.embedded.close()
+                slot.real = slot.embedded = None
+            case Burst():
+                self._burst(slot, step.requests)
+            case Ask():
+                assert is_harmless(step.request), step
+                slot.xid += 1
+                xid = slot.xid if step.xid is None else step.xid
+                self._exchange(slot, xid, step.request.payload(), {xid: step.request})
+            case Bytes():
+                assert step.opcode not in (13, 21), step
+                slot.xid += 1
+                self._exchange(slot, slot.xid, step.opcode.to_bytes(4, "big", signed=True) + step.body, {})
+
+    def _exchange(self, slot: _Slot, xid: int, payload: bytes, asked: Mapping[int, Request[Any]]) -> None:
         real, embedded = slot.real, slot.embedded
-        if real is None or embedded is None or embedded.ended:
-            return
-        if isinstance(step, Lose):
-            self._flush(slot)
-            real.close()
-            embedded.close()
-            slot.real = slot.embedded = None
-            return
-        slot.xid += 1
-        if isinstance(step, Ask):
-            xid = slot.xid if step.xid is None else step.xid
-            _assert_harmless(step.request)
-            content = step.request.payload()
-            request: Request[Any] | None = step.request
-        else:
-            xid, request = slot.xid, None
-            assert step.opcode not in (13, 21)
-            content = step.opcode.to_bytes(4, "big", signed=True) + step.body
-        frame = _frame(xid, content)
+        assert real is not None and embedded is not None
+        frame = _frame(xid, payload)
         real.send(frame)
         embedded.send(frame)
-        opcode = int.from_bytes(content[:4], "big", signed=True)
-        answer_xid = -2 if opcode == 11 else xid
-        while not real.ended and not any(_xid(f) == answer_xid for f in real.inbox):
-            real.read()
+        opcode = int.from_bytes(payload[:4], "big", signed=True)
+        real.read_until([-2 if opcode == 11 else xid])
         if embedded.ended:
-            while not real.ended:
-                real.read()
-        if opcode == -11:
-            self._session_ended()
-        self._compare(slot, request)
+            real.read_all()
         if opcode == -11:
             for other in self._slots:
-                self._flush(other)
+                other.unordered = True
+        self._compare(slot, asked)
+        if opcode == -11:
+            self.compare_the_rest()
+
+    def _burst(self, slot: _Slot, requests: list[Request[Any]]) -> None:
+        """Requests in one segment; one by one where the checks of a later one would race with an earlier one."""
+        if self.server.core.settings.enforce_quotas and self.server.core.tree.quotas.exist:
+            for request in requests:
+                self.step(Ask(self._slots.index(slot), request))
+            return
+        frames, asked = self._frames_of(slot, requests)
+        real, embedded = slot.real, slot.embedded
+        assert real is not None and embedded is not None
+        real.send(frames)
+        embedded.send(frames)
+        if embedded.ended:
+            real.read_all()
+        real.read_until([-2 if isinstance(request, PingRequest) else xid for xid, request in asked.items()])
+        self._compare(slot, asked)
+
+    def _frames_of(self, slot: _Slot, requests: Sequence[Request[Any]]) -> tuple[bytes, dict[int, Request[Any]]]:
+        frames, asked = b"", {}
+        for request in requests:
+            assert is_harmless(request), request
+            slot.xid += 1
+            asked[slot.xid] = request
+            frames += _frame(slot.xid, request.payload())
+        return frames, asked
 
     def compare_the_rest(self) -> None:
         """Compare what other connections' steps have sent to each one since its own last step."""
         for slot in self._slots:
             self._flush(slot)
 
-    def _session_ended(self) -> None:
-        for slot in self._slots:
-            slot.unordered = True
-
     def _connect(self, slot: _Slot, step: Connect) -> None:
         for line in (slot.real, slot.embedded):
             if line is not None and not line.ended and not step.resume:
                 return  # a session is left by closing it or losing its connection, not by forgetting it
         self._flush(slot)
-        answers: list[ConnectResponse | None] = []
-        lines: tuple[_RealLine, _EmbeddedLine] = (
-            _RealLine(self._address),
-            _EmbeddedLine(self.server.connect()),
-        )
-        self._opened.append(lines[0])
+        real, embedded = lines = _RealLine(self._address), _EmbeddedLine(self.server.connect())
+        self._opened.append(real)
         if not step.resume and slot.real_session[0]:
-            self._session_ended()
+            for other in self._slots:
+                other.unordered = True
             _end_session(self._address, slot.real_session, self.server, slot.embedded_session)
-        sessions = (slot.real_session, slot.embedded_session) if step.resume else ((0, bytes(16)),) * 2
+        sessions = (slot.real_session, slot.embedded_session) if step.resume else (_NOBODY, _NOBODY)
+        behind, asked = self._frames_of(slot, step.behind or ())
         for line, (number, password) in zip(lines, sessions, strict=True):
             content = ConnectRequest(
                 timeout_ms=step.timeout_ms,
                 session_id=number,
                 password=b"wrong" if step.wrong_password else password,
                 read_only=step.read_only,
-                last_zxid_seen=self._last_zxid + 1_000_000 if step.zxid_ahead else 0,
+                last_zxid_seen=self._ears[0].last_zxid + 1_000_000 if step.zxid_ahead else 0,
             ).encode()
-            line.send(len(content).to_bytes(4, "big") + content)
-        real, embedded = lines
+            line.send(len(content).to_bytes(4, "big") + content + behind)
         while not real.ended and not real.inbox:
             real.read()
         if embedded.ended:
-            while not real.ended:
-                real.read()
-        for line in lines:
-            frames = line.take()
-            answers.append(ConnectResponse.decode(frames[0]) if frames else None)
+            real.read_all()
+        answers = [ConnectResponse.decode(line.inbox.pop(0)) if line.inbox else None for line in lines]
         shown = [None if answer is None else (answer.timeout_ms, answer.read_only) for answer in answers]
         if shown[0] != shown[1] or real.ended != embedded.ended:
             raise DifferenceError(f"real {shown[0]}, ended {real.ended}; embedded {shown[1]}, ended {embedded.ended}")
-        granted = answers[0] is not None and answers[0].timeout_ms > 0
         if step.resume and not step.zxid_ahead and slot.real is not None and slot.embedded is not None:
-            while not slot.real.ended and slot.embedded.ended:
-                slot.real.read()
-        if not granted:
+            slot.embedded.pull()
+            if slot.embedded.ended:
+                slot.real.read_all()
+        if not shown[0] or shown[0][0] <= 0:
             real.close()
             return
         assert answers[0] is not None and answers[1] is not None
         slot.real_session = (answers[0].session_id, answers[0].password)
         slot.embedded_session = (answers[1].session_id, answers[1].password)
-        for known, (number, _password) in zip(self._sessions, (slot.real_session, slot.embedded_session), strict=True):
-            known.setdefault(number, len(known))
+        for ear, (number, _password) in zip(self._ears, (slot.real_session, slot.embedded_session), strict=True):
+            ear.meet(number)
         slot.real, slot.embedded = real, embedded
+        if asked:
+            real.read_until([-2 if isinstance(request, PingRequest) else xid for xid, request in asked.items()])
+            self._compare(slot, asked)
 
     def _flush(self, slot: _Slot) -> None:
         """Compare the events that other connections' steps have sent to this one."""
@@ -347,26 +340,39 @@ class _Game:
             return
         embedded.pull()
         if embedded.ended:
-            while not real.ended:
-                real.read()
-            self._compare(slot, None)
-            return
-        ping = _frame(-2, b"\0\0\0\x0b")
-        real.send(ping)
-        embedded.send(ping)
-        while not real.ended and not any(_xid(f) == -2 for f in real.inbox):
-            real.read()
-        self._compare(slot, None)
+            real.read_all()
+        else:
+            ping = _frame(-2, b"\0\0\0\x0b")
+            real.send(ping)
+            embedded.send(ping)
+            real.read_until([-2])
+        self._compare(slot, {})
+
+    def _word(self, word: str) -> None:
+        """A lost connection stays for a while at a real server, and is counted there: so it is asked again."""
+        line = self.server.connect()
+        line.send(word.encode())
+        expected = plain_word(word, line.take().decode(), self._ears[1].sessions)
+        for _ in range(_ROUNDS):
+            said = plain_word(word, self._member.send_command(word), self._ears[0].sessions)
+            if word == "mntr":
+                keys = {line.partition(" ")[0] for line in expected}
+                said = [line for line in said if line.partition(" ")[0] in keys]
+            if said == expected:
+                return
+        raise DifferenceError(f"\n      real: {said}\n  embedded: {expected}")
 
     # What was said
 
-    def _compare(self, slot: _Slot, request: Request[Any] | None) -> None:
+    def _compare(self, slot: _Slot, asked: Mapping[int, Request[Any]]) -> None:
         real, embedded = slot.real, slot.embedded
         assert real is not None and embedded is not None
-        said = [self._told(0, real.take(), request), self._told(1, embedded.take(), request)]
+        said = [ear.told(line.take(), asked) for ear, line in zip(self._ears, (real, embedded), strict=True)]
         if slot.unordered:
             said = [sorted(what, key=repr) for what in said]
             slot.unordered = False
+        elif len(asked) > 1:
+            said = [_overtaken(what, asked) for what in said]
         if said[0] != said[1] or real.ended != embedded.ended:
             raise DifferenceError(
                 "\n      real: "
@@ -375,57 +381,20 @@ class _Game:
                 + "\n            ".join(map(repr, [*said[1], f"ended {embedded.ended}"]))
             )
 
-    def _told(self, side: int, frames: list[bytes], request: Request[Any] | None) -> list[object]:
-        told: list[object] = []
-        for frame in frames:
-            header, pos = ReplyHeader.read(frame, 0, len(frame))
-            self._last_zxid = max(self._last_zxid, header.zxid)
-            head = (header.xid, header.zxid, header.err)
-            if header.xid == -1 and pos < len(frame):
-                told.append(("event", head, WatcherEvent.decode(frame, pos)))
-            elif header.err or request is None or header.xid == -2 or pos == len(frame):
-                told.append(("reply", head, frame[pos:]))
-            else:
-                told.append(("reply", head, self._plain(side, request.decode_response(frame, pos, len(frame)))))
-        return told
-
-    def _plain(self, side: int, value: Any) -> object:
-        """A reply without times, with sessions as numbers, and with what has no order in one."""
-        if isinstance(value, Stat):
-            for zxid, time in ((value.czxid, value.ctime), (value.mzxid, value.mtime)):
-                if self._times[side].setdefault(zxid, time) != time:
-                    raise DifferenceError(f"zxid {zxid} has two times: {time} and {self._times[side][zxid]}")
-            owner = value.ephemeral_owner
-            return value._replace(ctime=0, mtime=0, ephemeral_owner=self._sessions[side].get(owner, owner))
-        if isinstance(value, list):
-            plain = [self._plain(side, item) for item in value]
-            ordered = any(isinstance(item, Record) and "Result" in type(item).__name__ for item in value)
-            return plain if ordered else sorted(plain, key=repr)
-        if isinstance(value, Record):
-            return type(value).__name__, *(self._plain(side, getattr(value, name)) for name in type(value).fields)
-        if isinstance(value, ACL):
-            return value
-        return value
-
 
 # Helpers
+
+
+def _overtaken(told: list[tuple[Any, ...]], asked: Mapping[int, Request[Any]]) -> list[tuple[Any, ...]]:
+    """The same with the answers that may overtake others at the end."""
+    return sorted(
+        told, key=lambda what: what[0] == "reply" and isinstance(asked.get(what[1][0]), AuthPacket | SaslRequest)
+    )
 
 
 def _frame(xid: int, payload: bytes) -> bytes:
     content = xid.to_bytes(4, "big", signed=True) + payload
     return len(content).to_bytes(4, "big") + content
-
-
-def _xid(frame: bytes) -> int:
-    return int.from_bytes(frame[:4], "big", signed=True)
-
-
-def _assert_harmless(request: Request[Any]) -> None:
-    """Refuse to send what destroys a real server."""
-    parts = request.ops if isinstance(request, MultiRequest) else [request]
-    assert not isinstance(request, CheckVersionRequest)
-    for part in parts:
-        assert not isinstance(part, CreateTTLRequest) or (part.flags in (5, 6) and part.ttl_ms > 0)
 
 
 def _delete(raw: RawClient, path: str) -> None:
@@ -451,18 +420,3 @@ def _end_session(
         return
     if server is not None and server.core.sessions.get(embedded[0]) is not None:
         server.expire_session(embedded[0])
-
-
-__all__ = [
-    "BASE",
-    "SLOTS",
-    "Ask",
-    "Bytes",
-    "Connect",
-    "CreateRequest",
-    "DifferenceError",
-    "Lose",
-    "Pair",
-    "Step",
-    "SyncRequest",
-]

@@ -1,15 +1,17 @@
-"""Random conversations with a server: every operation, with arguments good and bad.
+"""Conversations with a server, as hypothesis makes and shrinks them: every operation, with arguments good and bad.
 
-Rule: the same seed is the same script. What destroys a real server is never made.
+Rule: what destroys a real server is never made. A step that shrinks away leaves the others as they are.
+
+A drawn number is expensive beside the step it makes, so one serves for many choices: `_Digits` takes it apart.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from random import Random
 from typing import Any
 
-from conformance import BASE, SLOTS, Ask, Bytes, Connect, Lose, Step
+from conformance_steps import BASE, SLOTS, WORDS, Ask, Burst, Bytes, Connect, Lose, Step, Word
+from hypothesis import strategies as st
 
 from zk_wire import (
     ACL,
@@ -47,7 +49,7 @@ from zk_wire import (
     make_digest_acl,
 )
 
-__all__ = ["script_of"]
+__all__ = ["BASE", "OPEN", "scripts"]
 
 QUOTA = f"/zookeeper/quota{BASE}"
 GOOD = [BASE, *(f"{BASE}/{name}" for name in ("a", "b", "a/b", "a/b/c", "a/s-0000000000", "s-0000000001", "ab", "é"))]
@@ -96,29 +98,47 @@ GARBAGE = [b"", b"\0", b"\0\0\0\x09ab", b"\xff" * 9]
 MALFORMED = [1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 14, 15, 16, 17, 18, 19, 22, 100, 101, 102, 103, 104, 105, 106]
 UNKNOWN = [0, -1, 10, 23, 99, 108, -10, 2**31 - 1]
 
+_RANGE = 1 << 24  # beyond it hypothesis prefers small numbers
+_NUMBERS = st.integers(0, _RANGE - 1)
+_SPREAD = 0x9E3779B1  # odd, so every number is still met once: hypothesis likes small and round ones all the same
+_ENOUGH = 64  # how many values must be left in a number for the next choice to be about even
 
-def script_of(seed: int, length: int) -> list[Step]:
-    """Return a script of so many steps."""
-    maker = _Maker(Random(seed))
-    base: list[Step] = [
-        Ask(0, CreateRequest(BASE, b"", OPEN, 0)),
-        Ask(1, CreateRequest(f"{BASE}/a", b"", OPEN, 0)),
-    ]
-    return base + [maker.step() for _ in range(length)]
+
+class _Digits:
+    """Small choices taken from drawn numbers; zero, the simplest number, makes the first of all choices."""
+
+    def __init__(self, draw: st.DrawFn) -> None:
+        self._draw = draw
+        self._number = 0
+        self._left = 1
+
+    def begin(self) -> None:
+        """Let what comes depend on a number of its own, so that it shrinks by itself."""
+        self._number, self._left = self._draw(_NUMBERS) * _SPREAD % _RANGE, _RANGE
+
+    def below(self, limit: int) -> int:
+        """A number from 0 to below the limit."""
+        if self._left < limit * _ENOUGH:
+            self.begin()
+        self._number, digit = divmod(self._number, limit)
+        self._left //= limit
+        return digit
 
 
 class _Maker:
-    def __init__(self, random: Random) -> None:
-        self._random = random
-        self._requests = self._weights()
+    """One step, or what is in it."""
+
+    def __init__(self, draw: st.DrawFn) -> None:
+        self._digits = _Digits(draw)
 
     # Arguments
 
     def _one(self, values: list[Any]) -> Any:
-        return values[int(self._random.random() * len(values))]
+        return values[self._digits.below(len(values))]
 
     def _chance(self, percent: int) -> bool:
-        return self._random.random() * 100 < percent
+        """Whether something unusual is to be."""
+        return self._digits.below(100) >= 100 - percent
 
     def path(self) -> str:
         return self._one(ODD) if self._chance(8) else self._one(GOOD)  # type: ignore[no-any-return]
@@ -228,41 +248,80 @@ class _Maker:
             return AuthPacket(self._one(["ip", "world", "super", "sasl", "x509", "nosuch"]), b"x")
         return AuthPacket("digest", self._one(CREDENTIALS))
 
-    def _weights(self) -> list[Callable[[], Any]]:
-        weights: dict[Callable[[], Any], int] = {
-            self.create: 20,
-            self.delete: 10,
-            self.set_data: 10,
-            self.read: 14,
-            self.multi: 6,
-            self.kind_multi: 4,
-            self.multi_read: 3,
-            self.acls: 7,
-            self.watch: 10,
-            self.set_watches: 4,
-            self.quota: 6,
-            self.other: 6,
-            self.rare: 5,
-        }
-        return [make for make, weight in weights.items() for _ in range(weight)]
-
     # Steps
 
-    def step(self) -> Step:
-        slot = int(self._random.random() * SLOTS)
-        draw = self._random.random() * 100
-        if draw < 88:
+    def step(self) -> Step | None:
+        """One step; None is none."""
+        self._digits.begin()
+        draw = self._digits.below(100)
+        slot = self._digits.below(SLOTS)
+        if draw < 1:
+            return None
+        if draw < 82:
             xid = self._one([0, -4, -8, -9, 2**31 - 1]) if self._chance(3) else None
-            return Ask(slot, self._one(self._requests)(), xid)
-        if draw < 91:
+            return Ask(slot, self._one(_REQUESTS)(self), xid)
+        if draw < 87:
+            return Burst(slot, self.burst())
+        if draw < 90:
             return Connect(slot)
+        if draw < 93:
+            behind = self.burst() if self._chance(20) else []
+            return Connect(slot, resume=True, timeout_ms=self._one([60_000, 59_000]), behind=behind)
         if draw < 94:
-            return Connect(slot, resume=True, timeout_ms=self._one([60_000, 59_000]))
-        if draw < 95:
             chances = [self._chance(50) for _ in range(3)]
             return Connect(slot, *chances, read_only=self._one([None, False, True]))
-        if draw < 96:
+        if draw < 95:
             return Lose(slot)
-        if draw < 99:
+        if draw < 98:
             return Bytes(slot, self._one(MALFORMED), self._one(GARBAGE))
+        if draw < 99:
+            return Word(self._one(WORDS))
         return Bytes(slot, self._one(UNKNOWN), b"")
+
+    def burst(self) -> list[Any]:
+        """Requests for one segment, without those that would race there: quotas, credentials, the end of a session."""
+        requests = [self._one(_IN_BURSTS)(self) for _ in range(self._one([2, 3, 4, 6]))]
+        # Some releases close the connection for these, at some moment among the others.
+        closing = (DeleteContainerRequest, WhoAmIRequest)
+        requests = [request for request in requests if not isinstance(request, closing)]
+        if self._chance(30):
+            requests.insert(self._digits.below(len(requests) + 1), AuthPacket("ip", b""))
+        return requests
+
+
+_WEIGHTS: dict[Callable[[_Maker], Any], int] = {
+    _Maker.read: 14,
+    _Maker.create: 20,
+    _Maker.delete: 10,
+    _Maker.set_data: 10,
+    _Maker.multi: 6,
+    _Maker.kind_multi: 4,
+    _Maker.multi_read: 3,
+    _Maker.acls: 7,
+    _Maker.watch: 10,
+    _Maker.set_watches: 4,
+    _Maker.quota: 6,
+    _Maker.other: 6,
+    _Maker.rare: 5,
+}
+_REQUESTS = [make for make, weight in _WEIGHTS.items() for _ in range(weight)]
+_IN_BURSTS = [make for make in _REQUESTS if make not in (_Maker.quota, _Maker.rare)]
+
+
+@st.composite
+def _one_step(draw: st.DrawFn) -> Step | None:
+    return _Maker(draw).step()
+
+
+_STEP = _one_step()
+
+
+@st.composite
+def scripts(draw: st.DrawFn, length: int) -> list[Step]:
+    """Scripts of at most so many steps, and mostly of just as many."""
+    steps: list[Step] = [
+        Ask(0, CreateRequest(BASE, b"", OPEN, 0)),
+        Ask(1, CreateRequest(f"{BASE}/a", b"", OPEN, 0)),
+    ]
+    drawn = [draw(_STEP) for _ in range(length)]
+    return steps + [step for step in drawn if step is not None]

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 MAX_FRAME = 0xFFFFF  # bytes; jute.maxbuffer's default
 _WORDS = {word.encode("ascii"): word for word in ADMIN_WORDS}
+_MASK_BYTES = 8  # an int64 behind `stmk`
 
 
 class ServerConnection:
@@ -52,14 +53,15 @@ class ServerConnection:
             return events
         if self._start is not None:
             data = self._start + data
-            if len(data) < 4:
+            word = _WORDS.get(data[:4])
+            argument = _MASK_BYTES if word == "stmk" else 0
+            if len(data) < 4 + argument:
                 self._start = data
                 return events
             self._start = None
-            word = _WORDS.get(data[:4])
             if word is not None:
                 self._over = True
-                return [AdminCommand(word)]
+                return [AdminCommand(word, data[4 : 4 + argument])]
         frames = self._frames.feed(data)
         self.pending_error = self._frames.pending_error
         try:

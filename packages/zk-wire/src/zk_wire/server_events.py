@@ -44,9 +44,13 @@ class UnknownRequest(NamedTuple):
 
 
 class AdminCommand(NamedTuple):
-    """A four-letter word in place of a session: answer in plain text, and close.  No event follows it."""
+    """A four-letter word in place of a session: answer in plain text, and close.  No event follows it.
+
+    argument: of `stmk` the eight bytes behind it, an int64.
+    """
 
     word: str
+    argument: bytes = b""
 
 
 ServerEvent: TypeAlias = ConnectReceived | RequestReceived | MalformedRequest | UnknownRequest | AdminCommand

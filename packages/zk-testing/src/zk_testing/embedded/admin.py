@@ -1,7 +1,8 @@
 """The four-letter words: what a server says of itself in plain text.
 
-Rule: asks the core, changes nothing but counters (`crst`, `srst`). The shape is a real server's, so that whatever reads
-real answers reads these.
+Rule: asks the core, changes nothing but counters (`crst`, `srst`) and the trace mask (`stmk`). Each line has a real
+server's shape, so that whatever reads real answers reads these; of the hundreds of lines of `mntr` only those are here
+that say something of this server, and latencies are always 0.
 
 Source: org.apache.zookeeper.server.command.
 """
@@ -21,31 +22,39 @@ _BUCKET_MS = 10_000  # connections are looked at once in so many milliseconds
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _NOT_SERVING = "This ZooKeeper instance is not currently serving requests\n"
+_ENVIRONMENT = (
+    "java.version", "java.vendor", "java.home", "java.class.path", "java.library.path", "java.io.tmpdir",
+    "java.compiler", "os.name", "os.arch", "os.version", "user.name", "user.home", "user.dir", "os.memory.free",
+    "os.memory.max", "os.memory.total",
+)  # fmt: skip
 
 
-def answer(core: Front, word: str, now_ms: int) -> bytes:
-    """Return the answer to a word."""
+def answer(core: Front, client: Client, word: str, argument: bytes, now_ms: int) -> bytes:
+    """Return the answer to a word that came on a connection.   argument: what came behind it."""
     allowed = core.settings.admin_words
     if allowed is not None and word not in allowed:
         return f"{word} is not executed because it is not in the whitelist.\n".encode()
-    return _text(core, word, now_ms).encode()
+    return _text(core, client, word, argument, now_ms).encode()
 
 
-def _text(core: Front, word: str, now_ms: int) -> str:
+def _text(core: Front, asking: Client, word: str, argument: bytes, now_ms: int) -> str:
     role = core.role
     if word == "ruok":
         return "imok"
     if word == "isro":
         return {"not serving": "null", "read-only": "ro"}.get(role, "rw")
+    if word == "stmk":
+        core.trace_mask = int.from_bytes(argument, "big", signed=True)
     if word in ("gtmk", "stmk"):
-        return "306"
+        return str(core.trace_mask)
     if word == "envi":
-        return f"Environment:\nzookeeper.version={_version(core)}\nhost.name=localhost\njava.vendor=none\n"
+        known = {"zookeeper.version": _version(core), "host.name": "localhost"} | dict.fromkeys(_ENVIRONMENT, "none")
+        return "Environment:\n" + "".join(f"{key}={value}\n" for key, value in known.items())
     if role == "not serving":
         return _NOT_SERVING
     match word:
         case "srvr" | "stat":
-            return _status(core, with_clients=word == "stat")
+            return _status(core, asking if word == "stat" else None)
         case "mntr":
             measures = "".join(f"zk_{key}\t{value}\n" for key, value in _measures(core, now_ms))
             return measures + "".join(f"{line}\n" for line in core.describe().get(word, ()))
@@ -53,10 +62,10 @@ def _text(core: Front, word: str, now_ms: int) -> str:
             configuration = "".join(f"{key}={value}\n" for key, value in _configuration(core))
             return configuration + "".join(f"{line}\n" for line in core.describe().get(word, ()))
         case "cons":
-            return "".join(_connection(client, now_ms) for client in core.clients) + "\n"
+            return "".join(_connection(client, asking) for client in core.clients) + "\n"
         case "crst":
             for client in core.clients:
-                client.received = client.sent = 0
+                client.reset_counts()
             return "Connection stats reset.\n"
         case "srst":
             core.received = core.sent = 0
@@ -67,21 +76,11 @@ def _text(core: Front, word: str, now_ms: int) -> str:
             connections, paths, watches = core.watches.data.counts()
             return f"{connections} connections watching {paths} paths\nTotal watches:{watches}\n"
         case "wchc":
-            return (
-                "".join(
-                    f"{_session(client)}\n" + "".join(f"\t{path}\n" for path in paths)
-                    for client, paths in core.watches.data.by_watcher().items()
-                )
-                + "\n"
-            )
+            sessions = {_session(client): paths for client, paths in core.watches.data.by_watcher().items()}
+            return _grouped(sessions)
         case "wchp":
-            return (
-                "".join(
-                    f"{path}\n" + "".join(f"\t{_session(client)}\n" for client in clients)
-                    for path, clients in core.watches.data.by_path().items()
-                )
-                + "\n"
-            )
+            watchers = core.watches.data.by_path().items()
+            return _grouped({path: [_session(client) for client in clients] for path, clients in watchers})
         case "dirs":
             return "datadir_size: 0\nlogdir_size: 0\n"
         case _:  # hash: no digests are kept
@@ -93,15 +92,19 @@ def _version(core: Front) -> str:
     return f"{core.profile.version}-embedded, built on {built}"
 
 
-def _status(core: Front, *, with_clients: bool) -> str:
+def _grouped(groups: dict[str, list[str]]) -> str:
+    return "".join(f"{head}\n" + "".join(f"\t{item}\n" for item in items) for head, items in groups.items()) + "\n"
+
+
+def _status(core: Front, asking: Client | None) -> str:
+    """asking: for whom the connections are listed, too."""
     lines = [f"Zookeeper version: {_version(core)}"]
     if core.role == "read-only":
         lines.append("READ-ONLY mode; serving only read-only clients")
-    if with_clients:
+    if asking is not None:
         lines.append("Clients:")
         lines += [
-            f" /{client.host}:{client.port}[{_interest(client)}](queued=0,recved={client.received},sent={client.sent})"
-            for client in core.clients
+            f" /{client.host}:{client.port}[{client is not asking:d}]({_counts(client)})" for client in core.clients
         ]
         lines.append("")
     lines += [
@@ -162,21 +165,19 @@ def _session(client: Client) -> str:
     return f"0x{client.session.id & (1 << 64) - 1:x}" if client.session is not None else "0x0"
 
 
-def _interest(client: Client) -> int:
-    """What a server waits for on the connection: 1 is bytes; whoever asks for a word has sent them all."""
-    return int(client.session is not None)
+def _counts(client: Client) -> str:
+    return f"queued=0,recved={client.received},sent={client.sent}"
 
 
-def _connection(client: Client, now_ms: int) -> str:
-    shown = f"queued=0,recved={client.received},sent={client.sent}"
+def _connection(client: Client, asking: Client) -> str:
+    shown = _counts(client)
     if client.session is not None:
-        last = client.last_xid & (1 << 64) - 1
+        cxid = f"lcxid=0x{client.last_xid:x}," if client.last_xid >= 0 else ""
         shown += (
-            f",sid={_session(client)},lop={client.last_op.replace('_', '')[:4]},est={client.accepted_ms}"
-            f",to={client.session.timeout_ms},lcxid=0x{last:x},lzxid=0x{client.last_zxid & (1 << 64) - 1:x}"
-            f",lresp={now_ms},llat=0,minlat=0,avglat=0,maxlat=0"
+            f",sid={_session(client)},lop={client.last_op},est={client.accepted_ms},to={client.session.timeout_ms},{cxid}"
+            f"lzxid=0x{client.last_zxid & (1 << 64) - 1:x},lresp={client.answered_ms},llat=0,minlat=0,avglat=0,maxlat=0"
         )
-    return f" /{client.host}:{client.port}[{_interest(client)}]({shown})\n"
+    return f" /{client.host}:{client.port}[{client is not asking:d}]({shown})\n"
 
 
 def session_sets(buckets: dict[int, list[int]]) -> list[str]:
@@ -196,23 +197,19 @@ def _dump(core: Front) -> str:
     for number, paths in ephemerals.items():
         lines.append(f"0x{number & (1 << 64) - 1:x}:")
         lines += [f"\t{path}" for path in paths.listed()]
-    connections: dict[int, list[Client]] = {}
+    closings: dict[int, list[Client]] = {}
     for client in core.clients:
-        connections.setdefault(_connection_deadline_ms(client), []).append(client)
-    lines += ["Connections dump:", f"Connections Sets ({len(connections)})/({len(core.clients)}):"]
-    for deadline_ms, clients in sorted(connections.items()):
-        lines.append(f"{len(clients)} expire at {_date(deadline_ms)}:")
+        timeout_ms = client.session.timeout_ms if client.session is not None else _BUCKET_MS
+        closing = ((client.heard_ms + timeout_ms) // _BUCKET_MS + 1) * _BUCKET_MS
+        closings.setdefault(closing, []).append(client)
+    lines += ["Connections dump:", f"Connections Sets ({len(closings)})/({len(core.clients)}):"]
+    for closing, clients in sorted(closings.items()):
+        lines.append(f"{len(clients)} expire at {_date(closing)}:")
         lines += [f"\tip: /{client.host}:{client.port} sessionId: {_session(client)}" for client in clients]
     return "\n".join(lines) + "\n"
 
 
-def _connection_deadline_ms(client: Client) -> int:
-    """When a server would close the connection if nothing came any more."""
-    silent_ms = client.accepted_ms + _BUCKET_MS if client.session is None else client.session.deadline_ms
-    return (silent_ms // _BUCKET_MS + 1) * _BUCKET_MS
-
-
-def _date(ms: int) -> str:
+def _date(time_ms: int) -> str:
     """As Java prints a date."""
-    moment = time.gmtime(ms / 1000)
+    moment = time.gmtime(time_ms / 1000)
     return f"{_DAYS[moment.tm_wday]} {_MONTHS[moment.tm_mon - 1]} {time.strftime('%d %H:%M:%S UTC %Y', moment)}"

@@ -85,6 +85,15 @@ _WRITES = (
 _NOT_READ_ONLY = frozenset((1, 2, 5, 7, 9, 13, 14, 15, 16, 19, 20, 21))
 
 
+# What `cons` calls the last operation of a connection.
+_LETTERS = {
+    1: "CREA", 2: "DELE", 3: "EXIS", 4: "GETD", 5: "SETD", 6: "GETA", 7: "SETA", 8: "GETC", 9: "SYNC", 11: "PING",
+    12: "GETC", 13: "CHEC", 14: "MULT", 15: "CREA", 16: "RECO", 17: "CHKW", 18: "REMW", 19: "CREA", 20: "DELC",
+    21: "CREA", 22: "MLTR", 101: "SETW", 103: "GETE", 104: "GETACN", 105: "STW2", 106: "ADDW", 107: "HOMI", -11: "CLOS",
+}  # fmt: skip
+_NO_LETTERS = frozenset("CREA DELE SETD SETA CHEC MULT RECO DELC".split())  # those of a write that was refused
+
+
 class Mode(Enum):
     """Whom a server serves: everybody, only clients that accept a read-only server, or nobody."""
 
@@ -124,13 +133,13 @@ class Front:
         self.number = 0  # in the ensemble, if it has any
         self.port = 0  # where it listens, if anywhere; `conf` tells it
         self.received = self.sent = 0
+        self.trace_mask = 306  # the server's default; nothing is traced
         self._rules = settings.rules()
         self._super_digest = settings.super_digest()
         self._owners: dict[int, Client] = {}  # connections by session id
         self._sessionless: dict[Client, None] = {}  # in the order of their coming, so of their deadlines
         self._by_host: dict[str, int] = {}  # how many connections each address has
         self._out: list[Output] = []
-        self._names = {int(code): code.name for code in OpCode}
         self._read_tree()
 
     @property
@@ -168,6 +177,7 @@ class Front:
     def receive(self, client: Client, data: bytes, now_ms: int) -> list[Output]:
         """Bytes came; answer."""
         if not client.closed and not client.muted:
+            client.heard_ms = now_ms
             for event in client.wire.receive(data):
                 self._take(client, event, now_ms)
                 if client.closed or client.muted:
@@ -231,24 +241,24 @@ class Front:
         if isinstance(event, RequestReceived):
             self._request(client, event.xid, event.opcode, cast("Request[object]", event.request), now_ms)
         elif isinstance(event, ConnectReceived):
-            self._heard(client)
+            self._count(client, int(OpCode.CREATE_SESSION))
             self._connect(client, event.request, now_ms)
         elif isinstance(event, MalformedRequest):
             self._malformed(client, event, now_ms)
         elif isinstance(event, UnknownRequest):
-            self._count(client, event.xid, event.opcode)
+            self._count(client, event.opcode)
             if self._is_authenticated(client, event.xid):
                 self._unknown(client, event.xid)
         elif isinstance(event, AdminCommand):
-            self._heard(client)
-            self._send(client, admin.answer(self, event.word, now_ms))
+            self._count(client, 0)
+            self._send(client, admin.answer(self, client, event.word, event.argument, now_ms))
             self._close(client)
 
     def _request(self, client: Client, xid: int, opcode: int, request: Request[object], now_ms: int) -> None:
         session = client.session
         if session is None:
             raise AssertionError("a request before the session: the wire does not let it through")
-        self._count(client, xid, opcode)
+        self._count(client, opcode)
         if opcode == OpCode.AUTH:
             self._auth(client, xid, cast(AuthPacket, request))
         elif opcode == OpCode.SASL:
@@ -272,6 +282,7 @@ class Front:
                 self._sync(client, xid, request, session, now_ms)
             elif opcode == OpCode.PING:
                 self._reply(client, -2)
+                client.last_xid = xid if xid >= 0 else client.last_xid
             elif isinstance(request, SetWatches | SetWatches2):
                 self._set_watches(client, request)
                 self._reply(client, xid)
@@ -290,7 +301,7 @@ class Front:
 
     def _malformed(self, client: Client, event: MalformedRequest, now_ms: int) -> None:
         opcode = event.opcode
-        self._count(client, event.xid, opcode)
+        self._count(client, opcode)
         refused = opcode == OpCode.DELETE_CONTAINER and self.profile.closes_on_delete_container
         if refused or opcode in (OpCode.AUTH, OpCode.SASL):
             self._close(client)
@@ -337,7 +348,8 @@ class Front:
         client.session = session
         self._sessionless.pop(client, None)
         self._owners[session.id] = client
-        client.last_op = "SESS"
+        if request.session_id == 0:  # a resumed session is no transaction, and `cons` knows of none
+            client.last_op, client.last_xid, client.last_zxid = "SESS", 0, self.last_zxid
         response = ConnectResponse(session.timeout_ms, session.id, password_of(session.id), self._byte(request))
         self._send(client, client.wire.accept(response))
 
@@ -385,7 +397,11 @@ class Front:
 
     def _reply(self, client: Client, xid: int, body: bytes = b"", *, err: int = 0, zxid: int | None = None) -> None:
         last = self.last_zxid if zxid is None else zxid
-        client.last_zxid = last
+        if zxid is None:  # otherwise it is answered by what reads the network, which keeps no record of it
+            client.last_op = "NA" if err and client.op in _NO_LETTERS else client.op
+            client.last_zxid, client.answered_ms = last, client.heard_ms
+            if xid >= 0:
+                client.last_xid = xid
         self._send(client, _HEAD.pack(16 + len(body), xid, last, err) + body)
 
     def _unknown(self, client: Client, xid: int) -> None:
@@ -415,14 +431,10 @@ class Front:
                 del self._owners[session.id]
         self._out.append((client, None))
 
-    def _heard(self, client: Client) -> None:
+    def _count(self, client: Client, opcode: int) -> None:
         client.received += 1
         self.received += 1
-
-    def _count(self, client: Client, xid: int, opcode: int) -> None:
-        self._heard(client)
-        client.last_xid = xid
-        client.last_op = self._names.get(opcode, "NA")
+        client.op = _LETTERS.get(opcode, "NA")
 
     def _take_output(self) -> list[Output]:
         out = self._out

@@ -86,6 +86,11 @@ class QuotaIndex:
         """The limits node of this folder is gone."""
         self._roots.discard(self.root_of(folder))
 
+    @property
+    def exist(self) -> bool:
+        """Whether there are any."""
+        return bool(self._roots)
+
     def covering(self, path: str) -> str | None:
         """The longest path with a quota that is `path` or an ancestor of it."""
         if not self._roots:
