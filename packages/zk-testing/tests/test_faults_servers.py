@@ -210,6 +210,73 @@ def test_a_slow_line_takes_its_time(zk_faults: FaultProxy, zk_chroot: str, witne
     assert 0.1 <= answered.time - asked.time < 2.0
 
 
+def test_a_delayed_reply_comes_late_and_what_is_behind_it_too(zk_faults: FaultProxy, zk_chroot: str) -> None:
+    with RawClient(zk_faults.address) as raw:
+        fault = zk_faults.delay(0.1, "exists", nth=1)
+        first, second = raw.send(ExistsRequest(zk_chroot, False)), raw.send(GetDataRequest(zk_chroot, False))
+        raw.wait(first)
+        raw.wait(second)
+    asked = zk_faults.wait_for("exists")[0]
+    late, behind = fault.wait(), zk_faults.wait_for("get_data", direction="to_client")[0]
+    assert 0.1 <= late.time - asked.time < 2.0
+    assert late.number < behind.number
+
+
+def test_a_pause_shorter_than_the_session_loses_nothing(zk_faults: FaultProxy, zk_chroot: str) -> None:
+    with RawClient(zk_faults.address) as raw:
+        zk_faults.pause(0.1, "create")
+        raw.request(Create2Request(f"{zk_chroot}/a", b"", OPEN_ACL_UNSAFE, 0))
+    assert zk_faults.history == ("pause 0.1 create nth=1",)
+
+
+# Connections
+
+
+@pytest.mark.parametrize("how", ["fin", "reset"])
+def test_a_cut_connection_leaves_the_session(zk_faults: FaultProxy, zk_chroot: str, how: str) -> None:
+    raw = RawClient(zk_faults.address)
+    ephemeral(raw, f"{zk_chroot}/e")
+    zk_faults.cut(how)  # type: ignore[arg-type]
+    raw.wait_closed()
+    raw.close()
+    with RawClient(zk_faults.address, session=raw.session) as again:
+        assert again.request(ExistsRequest(f"{zk_chroot}/e", False)).stat.ephemeral_owner == raw.session_id
+
+
+@pytest.mark.parametrize("how", ["close", "not_listening"])
+def test_while_refusing_open_connections_go_on(zk_faults: FaultProxy, zk_chroot: str, how: str) -> None:
+    address = zk_faults.address
+    with RawClient(address) as raw:
+        zk_faults.refuse(how)  # type: ignore[arg-type]
+        with pytest.raises((ConversationError, ConnectionRefusedError)):
+            RawClient(address)
+        raw.request(ExistsRequest(zk_chroot, False))
+        zk_faults.heal()
+        RawClient(address, session=raw.session).close()
+
+
+def test_half_open_for_the_client_the_server_lets_its_session_expire(
+    zk_faults: FaultProxy, zk_chroot: str, witness: RawClient
+) -> None:
+    raw = RawClient(zk_faults.address, session_timeout=0.4)
+    ephemeral(raw, f"{zk_chroot}/e")
+    witness.request(ExistsRequest(f"{zk_chroot}/e", True))
+    zk_faults.half_open(keep="client")
+    witness.wait_notification()
+    assert zk_faults.connections == 1  # the client has heard nothing
+    zk_faults.heal()
+    raw.wait_closed()
+    raw.close()
+
+
+def test_half_open_for_the_server_the_client_sees_the_end(zk_faults: FaultProxy) -> None:
+    raw = RawClient(zk_faults.address)
+    zk_faults.half_open(keep="server")
+    raw.wait_closed()
+    raw.close()
+    assert zk_faults.connections == 1
+
+
 # Sessions
 
 

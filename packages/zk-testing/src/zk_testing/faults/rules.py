@@ -90,7 +90,7 @@ def corrupt(
 ) -> Fault:
     """See `FaultLanguage.corrupt`."""
     check_choice("damage", damage, get_args(Damage))
-    check_choice("damage is of", of, get_args(Part))
+    check_choice("of", of, get_args(Part))
     if not -_LARGEST_LENGTH <= length <= _LARGEST_LENGTH:
         raise ValueError(f"a length prefix has 32 bits: {length}")
     if of == "request" and damage == "length" and 0 <= length < 1 << 20:
@@ -201,7 +201,7 @@ def _lost(name: str, kind: str | OpCode, nth: int, direction: Direction, then: T
 
 
 def _cut(name: str, kind: str | OpCode, nth: int, of: Part, how: How, effect: Effect, more: str = "") -> Fault:
-    check_choice("a cut is of", of, get_args(Part))
+    check_choice("of", of, get_args(Part))
     check_choice("how", how, get_args(How))
     effect = effect._replace(end="cut" if how == "fin" else "reset")
     line = " ".join(filter(None, (f"{name} {_name(kind)} nth={nth} of={of}", more, f"how={how}")))
