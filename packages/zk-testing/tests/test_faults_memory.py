@@ -6,6 +6,8 @@ import pytest
 from embedded_client import Talker
 
 from zk_testing import MemoryServer, Settings
+from zk_testing.embedded import MemoryEnsemble
+from zk_testing.embedded.settings import EnsembleSettings
 from zk_testing.errors import NotSeenError, TestingError
 from zk_testing.faults import MemoryFaults
 from zk_wire import (
@@ -403,3 +405,54 @@ def test_an_event_due_on_the_way_is_delayed_from_its_own_time(
     assert [path for _, path in client.heard()] == ["/e"]
     at = faults.record[-1].time - faults.record[0].time
     assert 1.1 <= at <= 1.3  # expiry after 1.0 to 1.2 s, and the delay
+
+
+# An ensemble
+
+
+@pytest.fixture
+def ensemble() -> MemoryEnsemble:
+    ensemble = MemoryEnsemble(EnsembleSettings(size=3))
+    ensemble.elect(1)
+    ensemble.advance(1.0)
+    return ensemble
+
+
+class At:
+    """One member behind a proxy, as a Talker connects to it."""
+
+    def __init__(self, faults: MemoryFaults, number: int) -> None:
+        self.faults = faults
+        self.number = number
+
+    def connect(self, host: str) -> object:
+        return self.faults.connect(self.number, host)
+
+
+def test_in_front_of_an_ensemble_it_is_the_network_to_every_member(ensemble: MemoryEnsemble) -> None:
+    faults = MemoryFaults(ensemble)
+    first, second = (Talker(At(faults, number)) for number in (1, 2))  # type: ignore[arg-type]
+    faults.delay(0.5, "exists")
+    exchange = second.exchange(ExistsRequest("/", False))
+    assert first.create("/a") == "/a"
+    assert not answered(second, exchange)
+    faults.advance(0.5)
+    assert answered(second, exchange)
+
+
+def test_a_session_moved_to_another_member_leaves_a_stale_connection(ensemble: MemoryEnsemble) -> None:
+    faults = MemoryFaults(ensemble)
+    client = Talker(At(faults, 2))  # type: ignore[arg-type]
+    faults.move_session(to=3)
+    assert client.code(ROOT) == 0  # reads are answered
+    exchange = client.exchange(CREATE)
+    assert client.closed and not answered(client, exchange)
+    assert Talker(At(faults, 2), client.session).code(ExistsRequest("/a", False)) == -101  # type: ignore[arg-type]
+
+
+def test_a_session_of_an_ensemble_can_expire(ensemble: MemoryEnsemble) -> None:
+    faults = MemoryFaults(ensemble)
+    client = Talker(At(faults, 2))  # type: ignore[arg-type]
+    assert faults.expire_session() == (client.session[0],)
+    assert client.closed
+    assert not Talker(At(faults, 3), client.session).connected  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""The fault proxy in front of a server in memory: no socket, no thread, and the server's own virtual time.
+"""The fault proxy in front of servers in memory: no socket, no thread, and the servers' own virtual time.
 
     server = MemoryServer()
     faults = MemoryFaults(server)
@@ -7,6 +7,8 @@
     connection.send(frame)
     faults.advance(0.5)                 # the server's time too
     connection.take()
+
+In front of a MemoryEnsemble it is the network between clients and all members: `faults.connect(2)` goes to member 2.
 
 Rule: everything happens inside the calls, and depends on nothing but them: the same calls give the same bytes at the
 same times. What waits on TCP (`fault.wait`, `wait_for`, `expire_session(how="silence")`) lets virtual time pass here.
@@ -19,7 +21,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Literal, Protocol, TypeVar
 
-from zk_wire import ClientConnection, Connected, ConnectRequest, SessionGone
+from zk_wire import ClientConnection, Connected, ConnectRequest, Event, SessionGone
 
 from ..errors import TestingError
 from .core import ProxyCore
@@ -31,6 +33,8 @@ from .sessions import SeenSession
 __all__ = ["FaultyConnection", "MemoryFaults", "MemoryUpstream"]
 
 T = TypeVar("T")
+
+_PATIENCE = 5.0  # seconds of virtual time for a server's answer to the proxy itself
 
 
 class _Line(Protocol):
@@ -50,7 +54,7 @@ class _Deadlines(Protocol):
 
 
 class MemoryUpstream(Protocol):
-    """A server in memory; see MemoryServer."""
+    """A server in memory, or an ensemble; see MemoryServer and MemoryEnsemble."""
 
     @property
     def now_ms(self) -> int:
@@ -62,8 +66,9 @@ class MemoryUpstream(Protocol):
         """The server itself."""
         ...
 
-    def connect(self, host: str = ..., /) -> _Line:
-        """Open a connection from an address."""
+    @property
+    def connect(self) -> Callable[..., _Line]:
+        """Open a connection: to a member by number where there are several, from an address."""
         ...
 
     def advance(self, seconds: float, /) -> None:
@@ -118,11 +123,12 @@ class FaultyConnection:
 
 
 class _Ends:
-    """The two connections of a link."""
+    """The two connections of a link.   where: what the server's was opened with."""
 
-    def __init__(self, client: FaultyConnection, server: _Line) -> None:
+    def __init__(self, client: FaultyConnection, server: _Line, where: tuple[int | str, ...]) -> None:
         self.client: FaultyConnection | None = client
         self.server: _Line | None = server
+        self.where = where
 
 
 class MemoryFaults(FaultLanguage):
@@ -132,13 +138,17 @@ class MemoryFaults(FaultLanguage):
         self._server = server
         self._core = ProxyCore(_VirtualMonitor(self))
         self._ends: dict[Link, _Ends] = {}
+        self._last_where: tuple[int | str, ...] = ()
         self._pumping = False
 
     def __repr__(self) -> str:
         return f"<MemoryFaults for {self._server!r}, {self.connections} connections>"
 
-    def connect(self, host: str = "127.0.0.1") -> FaultyConnection:
-        """Open a connection from an address. Raises ConnectionRefusedError after `refuse("not_listening")`."""
+    def connect(self, *where: int | str) -> FaultyConnection:
+        """Open a connection, as the server's `connect` does.
+
+        Raises ConnectionRefusedError after `refuse("not_listening")`.
+        """
         if self._core.refusing == "not_listening":
             raise ConnectionRefusedError("nobody listens here, as the test has asked for")
         connection = FaultyConnection(self)
@@ -146,7 +156,8 @@ class MemoryFaults(FaultLanguage):
         if link is None:
             connection._closed = True
         else:
-            self._ends[link] = _Ends(connection, self._server.connect(host))
+            self._last_where = where
+            self._ends[link] = _Ends(connection, self._server.connect(*where), where)
             self._pump()
         return connection
 
@@ -157,14 +168,14 @@ class MemoryFaults(FaultLanguage):
             self._step(until_ms)
         self._pump()
 
-    def move_session(self, session_id: int | None = None, *, to: MemoryUpstream | None = None) -> tuple[int, ...]:
-        """Have another connection take over a session; as `FaultProxy.move_session`."""
-        server = self._server if to is None else to
+    def move_session(self, session_id: int | None = None, *, to: int | None = None) -> tuple[int, ...]:
+        """Have another connection take over a session; as `FaultProxy.move_session`.
+
+        to: the number of the ensemble's member that takes it; None is the one it is connected to.
+        """
         sessions = self._core.sessions.choose(session_id)
         with self._held(sessions):
-            moved = [session for session in sessions if _take_over(session, server)]
-            self._pump()
-        self._pump()
+            moved = [session for session in sessions if self._take_over(session, to)]
         return self._note_moved(sessions, moved)
 
     # For the language
@@ -186,7 +197,32 @@ class MemoryFaults(FaultLanguage):
         return True
 
     def _lives(self, session: SeenSession) -> bool:
-        return _take_over(session, self._server)
+        return self._take_over(session, None)
+
+    def _take_over(self, session: SeenSession, number: int | None) -> bool:
+        """Go on with a session on a connection of our own; False when the server has no such session."""
+        where = self._last_where if number is None else (number,)
+        for link, ends in self._ends.items():
+            if number is None and link.conversation.session_id == session.id:
+                where = ends.where
+        wire = ClientConnection()
+        line = self._server.connect(*where)
+        timeout_ms = round(session.timeout * 1000)
+        line.send(wire.connect(ConnectRequest(timeout_ms=timeout_ms, session_id=session.id, password=session.password)))
+        events: list[Event] = []
+
+        def answered() -> bool:
+            events.extend(wire.receive(line.take()))
+            return bool(events) or line.closed
+
+        self._core.monitor.wait_for(answered, _PATIENCE)  # a member of an ensemble may lag
+        line.close()
+        self._pump()
+        if any(isinstance(event, SessionGone) for event in events):
+            return False
+        if not any(isinstance(event, Connected) for event in events):
+            raise TestingError(f"{self._server!r} did not take session {session.name} from another connection")
+        return True
 
     # Bytes and time
 
@@ -301,18 +337,3 @@ class _VirtualMonitor:
 
     def notify_all(self) -> None:
         pass
-
-
-def _take_over(session: SeenSession, server: MemoryUpstream) -> bool:
-    """Go on with a session on a connection of our own; False when the server has no such session."""
-    wire = ClientConnection()
-    line = server.connect()
-    timeout_ms = round(session.timeout * 1000)
-    line.send(wire.connect(ConnectRequest(timeout_ms=timeout_ms, session_id=session.id, password=session.password)))
-    events = wire.receive(line.take())
-    line.close()
-    if any(isinstance(event, SessionGone) for event in events):
-        return False
-    if not any(isinstance(event, Connected) for event in events):
-        raise TestingError(f"{server!r} did not take session {session.name} from another connection")
-    return True
