@@ -143,3 +143,18 @@ def test_third(zk_embedded, zk_chroot): zk_embedded.stop()
 """
     run = run_pytest(tmp_path, tests, "--zk=embedded")
     assert "3 passed" in run.stdout, run.stdout
+
+
+def test_zk_settings_say_what_zk_embedded_is_and_the_choice_its_version(tmp_path: Path) -> None:
+    tests = """
+import pytest
+from zk_testing import Settings
+
+@pytest.fixture
+def zk_settings(): return Settings(tick_ms=20, version="3.6")
+
+def test(zk_embedded):
+    who(zk_embedded)
+    assert zk_embedded.core.settings.tick_ms == 20
+"""
+    assert ran_on(tmp_path, tests, "--zk=embedded:3.8.4", **NO_SERVER) == ["embedded 3.8.4"]

@@ -5,6 +5,7 @@
 | `zk_server` | session | a standalone server: real, unless `--zk` says otherwise |
 | `zk_cluster` | module | an ensemble of three, likewise; a test on real ones gets the marker `cluster` |
 | `zk_embedded` | function | an embedded server of the test's own, whatever `--zk` says |
+| `zk_settings` | function | the `Settings` of `zk_embedded`, to be overridden: shorter ticks, quotas, ... |
 | `zk_chroot` | function | the path of a fresh node on the test's server, removed with all below it after the test |
 | `zk_hosts` | function | the connection string of the test's server with `zk_chroot`, for a client of any make |
 | `zk_client` | function | a started `zk_client.Client` below `zk_chroot`, stopped after the test |
@@ -40,6 +41,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 import pytest
@@ -55,7 +57,7 @@ if TYPE_CHECKING:
     from ._clients import ClientMaker
     from ._serving import Server, Servers
     from .cluster import Cluster
-    from .embedded import EmbeddedServer
+    from .embedded import EmbeddedServer, Settings
     from .faults import FaultProxy
 
 __all__ = [
@@ -68,6 +70,7 @@ __all__ = [
     "zk_hosts",
     "zk_make_client",
     "zk_server",
+    "zk_settings",
 ]
 
 T = TypeVar("T")
@@ -126,12 +129,22 @@ def zk_cluster(_zk_choice: Choice | None, request: pytest.FixtureRequest) -> Ite
 
 
 @pytest.fixture
-def zk_embedded(_zk_choice: Choice | None, request: pytest.FixtureRequest) -> Iterator[EmbeddedServer]:
+def zk_settings() -> Settings:
+    """What `zk_embedded` is told to be; override it for shorter ticks, quotas, read-only sessions, ..."""
+    from .embedded import Settings
+
+    return Settings()
+
+
+@pytest.fixture
+def zk_embedded(
+    _zk_choice: Choice | None, zk_settings: Settings, request: pytest.FixtureRequest
+) -> Iterator[EmbeddedServer]:
     """A fresh embedded server; it is the test's own, so nothing done to it can harm another test."""
     from .embedded import EmbeddedServer
 
     choice = _zk_choice or choice_without_parameter(request.config, EMBEDDED)
-    with EmbeddedServer(version=choice.exact) as server:
+    with EmbeddedServer(settings=replace(zk_settings, version=choice.exact)) as server:
         own(request.config, server)
         yield server
         disown(request.config, server)
