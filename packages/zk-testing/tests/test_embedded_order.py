@@ -5,13 +5,18 @@ from __future__ import annotations
 from embedded_client import Talker, server_of
 
 from zk_wire import (
+    ACL,
     AddWatchRequest,
+    CreateRequest,
     DeleteRequest,
+    GetACLRequest,
     GetChildren2Request,
     GetChildrenRequest,
     GetChildrenResult,
     GetEphemeralsRequest,
+    Id,
     MultiReadRequest,
+    WhoAmIRequest,
 )
 
 GREEK = ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa"]
@@ -69,3 +74,13 @@ def test_a_session_loses_its_nodes_in_the_order_in_which_it_lists_them() -> None
     assert list(me.ask(GetEphemeralsRequest(None)).ephemerals) == ["/p/beta", "/p/alpha", "/p/gamma"]
     me.close_session()
     assert [path for _kind, path in watcher.heard()] == ["/p/beta", "/p/alpha", "/p/gamma"]
+
+
+def test_identities_are_told_and_put_in_place_of_auth_in_one_order() -> None:
+    me = Talker(server_of())
+    for credential in (b"super:test", b"u:p"):
+        me.auth("digest", credential)
+    told = [(info.auth_scheme, info.user) for info in me.ask(WhoAmIRequest()).client_info]
+    assert told == [("super", ""), ("ip", "127.0.0.1"), ("digest", "super"), ("digest", "u")]
+    me.ask(CreateRequest("/a", b"", [ACL(31, Id("auth", ""))], 0))
+    assert [entry.id.id.partition(":")[0] for entry in me.ask(GetACLRequest("/a")).acl] == ["super", "u"]

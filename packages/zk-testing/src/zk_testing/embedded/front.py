@@ -51,7 +51,7 @@ from zk_wire import (
 
 from . import admin
 from .client import Client
-from .permissions import SUPER, allows, digest_of
+from .permissions import SUPER, allows, digest_of, in_order
 from .prepare import Write
 from .reads import Reads
 from .rearm import rearm
@@ -326,7 +326,7 @@ class Front:
             self._reply(client, xid, err=ErrorCode.AUTH_FAILED, zxid=0)
             self._close(client)
             return
-        client.identities += [identity for identity in found if identity not in client.identities]
+        client.identities = in_order(client.identities + found)
         self._reply(client, xid, zxid=0)
 
     def _is_authenticated(self, client: Client, xid: int) -> bool:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from zk_wire import encode_ustring
 
-__all__ = ["HashSet"]
+__all__ = ["HashSet", "hash_of", "spread"]
 
 
 class HashSet(dict[str, int]):
@@ -29,7 +29,7 @@ class HashSet(dict[str, int]):
 
     def add(self, text: str) -> None:
         """Add a string that is not there."""
-        self[text] = _hash(text)
+        self[text] = spread(hash_of(text))
         if 4 * len(self) > 3 * self._buckets:
             self._buckets *= 2  # and never fewer again, however many go
         self._encoded = None
@@ -66,9 +66,14 @@ class HashSet(dict[str, int]):
         return sorted(texts, key=lambda text: self[text] & last)
 
 
-def _hash(text: str) -> int:
-    """String.hashCode, spread as HashMap does. No character is above U+FFFF: the path was checked."""
+def hash_of(text: str) -> int:
+    """String.hashCode, without its sign. For characters up to U+FFFF, as in every path that was checked."""
     value = 0
     for character in text:
         value = (31 * value + ord(character)) & 0xFFFFFFFF
+    return value
+
+
+def spread(value: int) -> int:
+    """A hash as Java's maps take their buckets from it."""
     return value ^ value >> 16

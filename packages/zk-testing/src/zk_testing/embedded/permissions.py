@@ -16,12 +16,14 @@ from hashlib import sha1
 
 from zk_wire import ACL, OPEN_ACL_UNSAFE, ErrorCode, Id, Permission
 
+from .hashset import hash_of, spread
 from .refusal import RefusedError
 
-__all__ = ["SUPER", "allows", "check_permission", "digest_of", "fix_acl", "masked"]
+__all__ = ["SUPER", "allows", "check_permission", "digest_of", "fix_acl", "in_order", "masked"]
 
 SUPER = Id("super", "")
 _ANYONE = Id("world", "anyone")
+_BUCKETS = 16  # of the set of a connection's identities, enough for eleven
 
 
 def fix_acl(acl: Sequence[ACL] | None, identities: Iterable[Id], *, ipv6: bool) -> tuple[ACL, ...]:
@@ -61,6 +63,18 @@ def allows(acl: tuple[ACL, ...], permission: int, identities: Iterable[Id]) -> b
             if perms & permission and wanted.scheme == identity.scheme and _matches(wanted, identity):
                 return True
     return False
+
+
+def in_order(identities: Iterable[Id]) -> list[Id]:
+    """Identities as a server lists them, and as it puts them in the place of `auth`: in the order of a set of Java."""
+    return sorted(
+        dict.fromkeys(identities),
+        key=lambda identity: spread(_hash(identity)) & _BUCKETS - 1,
+    )
+
+
+def _hash(identity: Id) -> int:
+    return (37 * (37 * 17 + hash_of(identity.scheme)) + hash_of(identity.id)) & 0xFFFFFFFF
 
 
 def check_permission(acl: tuple[ACL, ...], permission: Permission, identities: Iterable[Id]) -> None:
