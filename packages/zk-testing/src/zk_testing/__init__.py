@@ -7,9 +7,31 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .embedded import AsyncEmbeddedServer, EmbeddedServer, MemoryServer, Mode, Settings, VirtualClock
+    from .embedded import (
+        AsyncEmbeddedServer,
+        EmbeddedEnsemble,
+        EmbeddedMember,
+        EmbeddedServer,
+        EnsembleSettings,
+        MemoryEnsemble,
+        MemoryServer,
+        Mode,
+        Settings,
+        VirtualClock,
+    )
 
-__all__ = ["AsyncEmbeddedServer", "EmbeddedServer", "MemoryServer", "Mode", "Settings", "VirtualClock"]
+__all__ = [
+    "AsyncEmbeddedServer",
+    "EmbeddedEnsemble",
+    "EmbeddedMember",
+    "EmbeddedServer",
+    "EnsembleSettings",
+    "MemoryEnsemble",
+    "MemoryServer",
+    "Mode",
+    "Settings",
+    "VirtualClock",
+]
 
 
 def __getattr__(name: str) -> object:

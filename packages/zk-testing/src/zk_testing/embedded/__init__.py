@@ -12,7 +12,8 @@ Rule: it answers as the real server of the chosen version does, byte for byte; i
     core                      the whole server, without I/O
     member slots leadership   a member of an ensemble, what waits there, and what only the leader does
     quorum log                the whole ensemble, without I/O
-    server sockets aio        with sockets and time
+    server ensemble sockets   with sockets and time, in a thread
+    aio                       the same in an asyncio loop
     memory memory_ensemble    without them
     clock                     where time comes from
 """
@@ -21,10 +22,12 @@ from __future__ import annotations
 
 from .clock import Clock, VirtualClock
 from .core import Mode, ServerCore
+from .ensemble import EmbeddedEnsemble, EmbeddedMember
 from .memory import MemoryConnection, MemoryServer
 from .memory_ensemble import MemoryEnsemble
+from .quorum import EnsembleCore
 from .server import EmbeddedServer
-from .settings import Settings
+from .settings import EnsembleSettings, Settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,7 +36,11 @@ if TYPE_CHECKING:
 __all__ = [
     "AsyncEmbeddedServer",
     "Clock",
+    "EmbeddedEnsemble",
+    "EmbeddedMember",
     "EmbeddedServer",
+    "EnsembleCore",
+    "EnsembleSettings",
     "MemoryConnection",
     "MemoryEnsemble",
     "MemoryServer",

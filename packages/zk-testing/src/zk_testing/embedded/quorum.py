@@ -31,7 +31,7 @@ from .sessions import Session
 from .settings import EnsembleSettings
 from .slots import Kind, Slot
 from .transactions import Change, Transaction
-from .tree import CONFIG
+from .tree import CONFIG, Tree
 
 __all__ = ["EnsembleCore"]
 
@@ -301,6 +301,18 @@ class EnsembleCore:
         for member in self.members if number is None else (self.member(number),):
             member.close_connections(session_id)
         return self.take_output()
+
+    def wipe(self, number: int) -> None:
+        """Take a stopped member's data away, as if its disk were new. Raises ClusterError while it runs."""
+        member = self.member(number)
+        if member.state is not State.STOPPED:
+            raise ClusterError(f"cannot wipe member {number}: it runs")
+        blank = Tree()
+        config, fresh = member.tree.nodes[CONFIG], blank.nodes[CONFIG]
+        fresh.data, fresh.version, fresh.mzxid, fresh.mtime = config.data, -1, config.mzxid, config.mtime
+        member.restore(blank, {}, 0, 0)
+        member.logged = member.epoch = 0
+        member.tail = []
 
     # For the members
 

@@ -1,0 +1,601 @@
+"""An ensemble of embedded servers on real loopback sockets, all of them in one background thread.
+
+    with EmbeddedEnsemble(3) as ensemble:
+        ensemble.hosts                      # "127.0.0.1:40123,127.0.0.1:40124,127.0.0.1:40125"
+        ensemble.leader().pause()           # a frozen machine: sockets open, nothing answers
+        ensemble.isolate(2)                 # cut off from the others, not from its clients
+        ensemble[2].lag(0.5)                # applies everything half a second late
+        ensemble.heal()                     # everybody runs, serves and agrees again
+
+Rule: it has the names of a real cluster (zk_testing.cluster) and its members those of a real server
+(zk_testing.member), so that one test runs on both; what only an ensemble in one's own process can do comes besides.
+Members are named by their number, from 1, or are given themselves; `ensemble[0]` is number 1, as in a cluster.
+
+With a VirtualClock nothing waits in real time: whatever waits lets the time of the clock pass instead.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from types import TracebackType
+from typing import TypeVar
+
+from zk_wire import ServerStatus, parse_srvr
+
+from .._words import ask_word
+from ..errors import ClusterError
+from .clock import Clock, VirtualClock
+from .front import Mode, Output
+from .member import Member, State
+from .quorum import EnsembleCore
+from .settings import EnsembleSettings, Settings
+from .sockets import Sockets
+
+__all__ = ["EmbeddedEnsemble", "EmbeddedMember"]
+
+T = TypeVar("T")
+
+_POLL = 0.001  # seconds between two looks at whether something has happened
+
+
+class EmbeddedMember:
+    """One member of an EmbeddedEnsemble, which makes it."""
+
+    def __init__(self, ensemble: EmbeddedEnsemble, number: int) -> None:
+        self._ensemble = ensemble
+        self._number = number
+
+    def __repr__(self) -> str:
+        return f"<EmbeddedMember {self.number} {self.version} at {self.address}, {self.condition}>"
+
+    # Who and where
+
+    @property
+    def number(self) -> int:
+        """Its number in the ensemble (`myid`), from 1."""
+        return self._number
+
+    @property
+    def version(self) -> str:
+        """The exact release whose behaviour it has."""
+        return self._ensemble.version
+
+    @property
+    def port(self) -> int:
+        """The port it listens on; its own also while it is stopped."""
+        return self._ensemble.core.member(self._number).port
+
+    @property
+    def address(self) -> str:
+        """Host and port, as "127.0.0.1:40123"."""
+        return f"{self._ensemble.host}:{self.port}"
+
+    @property
+    def hosts(self) -> str:
+        """The same, under the name a cluster has for it."""
+        return self.address
+
+    def connection_string(self, chroot: str = "") -> str:
+        """The address followed by a chroot ("" or "/path")."""
+        return self.address + chroot
+
+    @property
+    def server_line(self) -> str:
+        """Its line in the ensemble's configuration ("server.1=...")."""
+        return self._ensemble.core.server_lines[self._number - 1]
+
+    # In what condition
+
+    @property
+    def running(self) -> bool:
+        """Whether it listens (a paused one does)."""
+        return self._ensemble.running and self._look(lambda member: member.state is not State.STOPPED)
+
+    @property
+    def paused(self) -> bool:
+        """Whether it was paused and not resumed since."""
+        return self._look(lambda member: member.paused)
+
+    @property
+    def condition(self) -> str:
+        """ "running", "paused" or "stopped"."""
+        return "stopped" if not self.running else "paused" if self.paused else "running"
+
+    @property
+    def role(self) -> str | None:
+        """ "leader", "follower", "observer", "read-only"; None while it serves nobody."""
+        return self._look(lambda member: None if member.paused or member.mode is Mode.NOT_SERVING else member.role)
+
+    @property
+    def ready_role(self) -> str | None:
+        """The same, under the name a real server has for it."""
+        return self.role
+
+    def send_command(self, word: str, *, timeout: float = 2.0) -> str:
+        """Ask a four-letter word ("srvr", "mntr", "dump", ...) and return the whole answer as text.
+
+        timeout: seconds, for connecting and for each wait for bytes.   Raises OSError when the member does not answer.
+        """
+        return ask_word(self._ensemble.host, self.port, word, timeout=timeout)
+
+    def status(self, *, timeout: float = 2.0) -> ServerStatus:
+        """What `srvr` tells. Raises OSError, ServerNotServingError."""
+        return parse_srvr(self.send_command("srvr", timeout=timeout))
+
+    def wait_until_serving(self, *, timeout: float = 30.0) -> str:
+        """Wait until it serves, and return its role. Raises ClusterError after `timeout` seconds."""
+        self._ensemble._wait(lambda: self.role is not None, timeout, f"member {self.number} does not serve")
+        return self.role or ""
+
+    # What to do to it
+
+    def start(self, *, wait: bool = True, timeout: float = 30.0) -> None:
+        """Start it if it does not run: it catches up with the leader.
+
+        wait: until it serves; one without a quorum serves nobody, so waiting for it would be in vain.
+        Raises ClusterError when it does not serve within `timeout` seconds; OSError when its port was taken.
+        """
+        self._ensemble._start_member(self._number)
+        if wait:
+            self.wait_until_serving(timeout=timeout)
+
+    def stop(self) -> None:
+        """End it; the others notice at once. Its data stay for another `start`."""
+        self._ensemble._stop_member(self._number)
+
+    def kill(self) -> None:
+        """End it at once, as `kill -9` does a real one, which keeps its data: the same as `stop`."""
+        self.stop()
+
+    def restart(self, *, wait: bool = True, timeout: float = 30.0) -> None:
+        """Stop (if it runs) and start again with the same data and port. Raises as `start`."""
+        self.stop()
+        self.start(wait=wait, timeout=timeout)
+
+    def replace(self, *, wait: bool = True, timeout: float = 30.0) -> None:
+        """Start anew with the same number and port, but without any data, as a new machine would.
+
+        Raises as `start`; ClusterError when the others have no leader, because then its data may be all there is.
+        """
+        self.stop()
+        self._ensemble.leader(timeout=timeout)
+        self._ensemble.call(lambda core: core.wipe(self._number))
+        self.start(wait=wait, timeout=timeout)
+
+    def pause(self) -> None:
+        """Do nothing until `resume`: connections stay open, the system accepts new ones, nothing answers.
+
+        Raises ClusterError when it does not run.
+        """
+        self._ensemble._pause_member(self._number)
+
+    def resume(self) -> None:
+        """Go on after `pause`. Raises ClusterError when it does not run."""
+        self._ensemble._resume_member(self._number)
+
+    def lag(self, seconds: float) -> None:
+        """Apply what was agreed on so much later, until told otherwise; no effect while it leads."""
+        self._ensemble.lag(self, seconds)
+
+    def hold(self) -> None:
+        """Apply nothing until `let_go`; no effect while it leads."""
+        self._ensemble.hold(self)
+
+    def let_go(self) -> None:
+        """Apply what it was kept from."""
+        self._ensemble.let_go(self)
+
+    def _look(self, question: Callable[[Member], T]) -> T:
+        return self._ensemble.call(lambda core: question(core.member(self._number)))
+
+
+Named = EmbeddedMember | int
+
+
+class EmbeddedEnsemble:
+    """Embedded servers that share one history.
+
+    size: of all members.   version: whose behaviour they have.   observers: how many of them, the last ones, do not
+    vote.   tick_ms: the unit of time; a silent session ends up to one tick late.   read_only_mode: a member without a
+    quorum serves read-only clients.   min/max_session_timeout: seconds; None is 2 ticks, and 60 s or 20 ticks.
+    sync_limit: ticks of silence after which a follower gives its leader up.   election_time: seconds.
+    settings: everything else, and then all of it: the parameters before are not looked at.
+    clock: a VirtualClock stands still until `advance` moves it, or something waits.
+    Raises ValueError for a version that cannot be embedded, and for numbers that make no ensemble.
+    """
+
+    def __init__(
+        self,
+        size: int = 3,
+        *,
+        version: str = "3.9",
+        observers: int = 0,
+        tick_ms: int = 200,
+        read_only_mode: bool = False,
+        min_session_timeout: float | None = None,
+        max_session_timeout: float | None = None,
+        sync_limit: int = 10,
+        election_time: float = 0.02,
+        host: str = "127.0.0.1",
+        settings: EnsembleSettings | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self._settings = settings or EnsembleSettings(
+            size=size,
+            observers=observers,
+            server=Settings(
+                version=version,
+                tick_ms=tick_ms,
+                min_session_timeout_ms=_to_ms(min_session_timeout),
+                max_session_timeout_ms=_to_ms(max_session_timeout),
+            ),
+            sync_limit=sync_limit,
+            election_ms=round(election_time * 1000),
+            read_only=read_only_mode,
+        )
+        self._host = host
+        self._clock = clock or Clock()
+        self._core: EnsembleCore | None = None
+        self._sockets: Sockets | None = None
+        self._ports = [0] * self._settings.size
+        self._kept: dict[int, socket.socket] = {}  # the ports of members that are stopped: bound, not open
+        self._members = tuple(EmbeddedMember(self, number) for number in range(1, self._settings.size + 1))
+
+    def __repr__(self) -> str:
+        where = f" at {self.hosts}" if self.running else ", stopped"
+        return f"<EmbeddedEnsemble of {len(self)} x ZooKeeper {self._settings.server.version}{where}>"
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def __getitem__(self, index: int) -> EmbeddedMember:
+        return self._members[index]
+
+    def __iter__(self) -> Iterator[EmbeddedMember]:
+        return iter(self._members)
+
+    def __enter__(self) -> EmbeddedEnsemble:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    # Life
+
+    @property
+    def running(self) -> bool:
+        """Whether it was started, and not stopped since."""
+        return self._sockets is not None
+
+    def start(self, *, timeout: float = 30.0) -> None:
+        """Start all members, and return when they serve; what an earlier life has left is still there.
+
+        Raises OSError when a port is taken.
+        """
+        if self._sockets is not None:
+            return
+        now_ms = self._clock.now_ms()
+        first = self._core is None
+        core = self._core or EnsembleCore(self._settings, now_ms=now_ms)
+        sockets = Sockets(self._clock, core.next_deadline_ms, core.tick)
+        try:
+            for index, member in enumerate(core.members):
+                self._ports[index] = sockets.listen(member, self._host, self._ports[index])
+        except BaseException:
+            sockets.stop()
+            raise
+        if first:
+            core.configure([(self._host, port) for port in self._ports], now_ms)
+        else:
+            for member in core.members:
+                core.start(member.number, now_ms)
+        self._core, self._sockets = core, sockets
+        sockets.start(f"zk-embedded-ensemble-{self._ports[0]}")
+        self.wait_until_serving(timeout=timeout)
+
+    def stop(self) -> None:
+        """Close every connection and port, and end the thread; the data stay for another `start`. Twice is once."""
+        sockets = self._sockets
+        if sockets is None:
+            return
+        core = self.core
+
+        def end() -> None:
+            for member in core.members:
+                sockets.deliver(core.stop(member.number, self._clock.now_ms()))
+
+        sockets.call(end)
+        sockets.stop()
+        self._sockets = None
+        for kept in self._kept.values():
+            kept.close()
+        self._kept.clear()
+
+    # Who and where
+
+    @property
+    def version(self) -> str:
+        """The exact release whose behaviour the members have."""
+        return self.core.members[0].profile.version
+
+    @property
+    def members(self) -> tuple[EmbeddedMember, ...]:
+        """All members, in the order of their numbers."""
+        return self._members
+
+    @property
+    def host(self) -> str:
+        """Where all of them listen."""
+        return self._host
+
+    @property
+    def hosts(self) -> str:
+        """The addresses of all members, as a client takes them."""
+        return ",".join(f"{self._host}:{port}" for port in self._ports)
+
+    def connection_string(self, chroot: str = "") -> str:
+        """The addresses followed by a chroot ("" or "/path")."""
+        return self.hosts + chroot
+
+    @property
+    def core(self) -> EnsembleCore:
+        """All of its state, to be looked at; ask through `call` while it runs. Raises ValueError before the start."""
+        if self._core is None:
+            raise ValueError("the embedded ensemble was not started yet")
+        return self._core
+
+    # Who leads
+
+    def leader(self, *, other_than: Named | None = None, timeout: float = 30.0) -> EmbeddedMember:
+        """The member that leads a quorum now, waiting for an election if need be.
+
+        other_than: a member that does not count, for one that has just been paused or cut off.
+        Raises ClusterError when nobody leads within `timeout` seconds.
+        """
+        excluded = 0 if other_than is None else self._number(other_than)
+
+        def found() -> int:
+            leader = self.call(lambda core: core.leader)
+            return leader.number if leader is not None and leader.number != excluded else 0
+
+        self._wait(lambda: bool(found()), timeout, "nobody leads")
+        return self._members[found() - 1]
+
+    def followers(self) -> list[EmbeddedMember]:
+        """The members that follow (observers do not count) at this moment."""
+        return [member for member in self._members if not member.paused and member.role == "follower"]
+
+    def wait_until_serving(self, *, timeout: float = 30.0) -> None:
+        """Wait until every member that runs (and is not paused) serves and one of them leads.
+
+        Raises ClusterError after `timeout` seconds.
+        """
+
+        def serving() -> bool:
+            roles = [member.role for member in self._members if member.condition == "running"]
+            return None not in roles and roles.count("leader") == 1
+
+        self._wait(serving, timeout, "not every member serves with one leader")
+
+    # What to do to it
+
+    @property
+    def damaged(self) -> bool:
+        """Whether a member is paused, does not run, lags or is held, or the network is cut."""
+        if not self.running or any(member.condition != "running" for member in self._members):
+            return True
+        return self.call(
+            lambda core: not core.connected or any(member.held or member.lag_ms for member in core.members)
+        )
+
+    def heal(self, *, timeout: float = 30.0) -> None:
+        """Undo all damage, and wait until everybody serves. Raises ClusterError."""
+        self.start(timeout=timeout)
+        for member in self._members:
+            if member.paused:
+                member.resume()
+            member.start(wait=False)
+            self.lag(member, 0)
+            self.let_go(member)
+        self.reconnect()
+        self.wait_until_serving(timeout=timeout)
+
+    def roll(self, *, timeout: float = 30.0) -> None:
+        """Restart every member, one after the other, the leader last; each serves before the next one goes."""
+        leader = self.leader(timeout=timeout)
+        for member in sorted(self._members, key=lambda member: member is leader):
+            member.restart(timeout=timeout)
+        self.wait_until_serving(timeout=timeout)
+
+    def partition(self, *groups: Iterable[Named]) -> None:
+        """Cut the network between groups of members; those not named make a group of their own.
+
+        Raises ValueError for a member that there is not, or that is in two groups.
+        """
+        numbers = [[self._number(member) for member in group] for group in groups]
+        self._do(lambda core, now_ms: core.partition(*numbers, now_ms=now_ms))
+
+    def isolate(self, member: Named) -> None:
+        """Cut one member off from all others; its clients still reach it."""
+        number = self._number(member)
+        self._do(lambda core, now_ms: core.isolate(number, now_ms))
+
+    def reconnect(self) -> None:
+        """Mend the network; what was sent meanwhile arrives, where nobody has given up yet."""
+        self._do(lambda core, now_ms: core.reconnect(now_ms))
+
+    def lag(self, member: Named, seconds: float) -> None:
+        """Have a member apply what was agreed on so much later; no effect while it leads."""
+        number = self._number(member)
+        self._do(lambda core, now_ms: core.set_lag(number, round(seconds * 1000), now_ms))
+
+    def hold(self, member: Named) -> None:
+        """Have a member apply nothing until `let_go`; no effect while it leads."""
+        number = self._number(member)
+        self.call(lambda core: core.hold(number))
+
+    def let_go(self, member: Named) -> None:
+        """Have a member apply what it was kept from."""
+        number = self._number(member)
+        self._do(lambda core, now_ms: core.let_go(number, now_ms))
+
+    def elect(self, member: Named | None = None, *, timeout: float = 30.0) -> EmbeddedMember:
+        """Have everybody look for a leader anew, wait until there is one, and return it.
+
+        member: who is to win.   Raises ClusterError when that one cannot win.
+        """
+        number = None if member is None else self._number(member)
+        self._do(lambda core, now_ms: core.elect(number, now_ms))
+        return self.leader(timeout=timeout)
+
+    # Sessions
+
+    def sessions(self) -> list[int]:
+        """The numbers of the sessions that live, as the leader knows them."""
+        return self.call(lambda core: core.sessions())
+
+    def member_of(self, session_id: int) -> EmbeddedMember | None:
+        """The member that has the connection of a session; None while it has none."""
+        found = self.call(lambda core: core.member_of(session_id))
+        return None if found is None else self._members[found.number - 1]
+
+    def expire_session(self, session_id: int) -> None:
+        """End a session as if it had been silent for too long: its nodes go, its connection closes without a word.
+
+        Raises KeyError when there is no such session, ClusterError while nobody leads.
+        """
+        self._do(lambda core, now_ms: core.expire_session(session_id, now_ms))
+
+    def drop_connections(self, session_id: int | None = None, *, member: Named | None = None) -> None:
+        """Close the connections of one session, or all of them, at one member or at all; the sessions live on."""
+        number = None if member is None else self._number(member)
+        self._do(lambda core, now_ms: core.drop_connections(session_id, number))
+
+    # Time and state
+
+    def advance(self, seconds: float) -> None:
+        """Let the time of a VirtualClock pass. Raises ValueError for an ensemble that lives in real time."""
+        clock = self._clock
+        if not isinstance(clock, VirtualClock):
+            raise ValueError("only an ensemble with a VirtualClock can be told the time")
+        self._do(lambda core, now_ms: self._advanced(core, clock, now_ms + round(seconds * 1000)))
+
+    def call(self, function: Callable[[EnsembleCore], T]) -> T:
+        """Run a function over the ensemble's state, between two requests; return what it returns or raises."""
+        sockets = self._sockets
+        if sockets is None:
+            return function(self.core)
+        return sockets.call(lambda: function(self.core))
+
+    def _do(self, step: Callable[[EnsembleCore, int], list[Output]]) -> None:
+        def action(core: EnsembleCore) -> None:
+            output = step(core, self._clock.now_ms())
+            if self._sockets is not None:
+                self._sockets.deliver(output)
+
+        self.call(action)
+
+    def _advanced(self, core: EnsembleCore, clock: VirtualClock, until_ms: int) -> list[Output]:
+        output = core.advance(clock.now_ms(), until_ms)
+        clock.move_to(until_ms)
+        return output
+
+    def _wait(self, condition: Callable[[], bool], timeout: float, problem: str) -> None:
+        clock = self._clock
+        if isinstance(clock, VirtualClock):
+            end_ms = clock.now_ms() + round(timeout * 1000)
+            while not condition():
+                due = self.call(lambda core: core.next_deadline_ms())
+                if due is None or due > end_ms:
+                    raise self._error(problem, timeout)
+                moment = max(due, clock.now_ms())
+                self._do(lambda core, _now_ms, moment=moment: self._advanced(core, clock, moment))  # type: ignore[misc]
+            return
+        deadline = time.monotonic() + timeout
+        while not condition():
+            if time.monotonic() > deadline:
+                raise self._error(problem, timeout)
+            time.sleep(_POLL)
+
+    def _error(self, problem: str, timeout: float) -> ClusterError:
+        states = self.call(lambda core: ", ".join(map(repr, core.members)))
+        return ClusterError(f"{self!r}: {problem} after {timeout:.1f} s; {states}")
+
+    # For the members
+
+    def _number(self, member: Named) -> int:
+        number = member.number if isinstance(member, EmbeddedMember) else member
+        return self.core.member(number).number
+
+    def _start_member(self, number: int) -> None:
+        sockets = self._running("start")
+
+        def step(core: EnsembleCore, now_ms: int) -> list[Output]:
+            member = core.member(number)
+            if member.state is State.STOPPED:
+                kept = self._kept.pop(number, None)
+                if kept is not None:
+                    kept.close()
+                sockets.listen(member, self._host, member.port)
+            return core.start(number, now_ms)
+
+        self._do(step)
+
+    def _stop_member(self, number: int) -> None:
+        sockets = self._sockets
+        if sockets is None:
+            return
+
+        def step(core: EnsembleCore, now_ms: int) -> list[Output]:
+            member = core.member(number)
+            if member.state is State.STOPPED:
+                return []
+            sockets.deliver(core.stop(number, now_ms))
+            sockets.close(member)
+            kept = self._kept[number] = socket.socket()
+            kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with suppress(OSError):  # somebody was quicker: `start` will say so
+                kept.bind((self._host, member.port))
+            return []
+
+        self._do(step)
+
+    def _pause_member(self, number: int) -> None:
+        sockets = self._running("pause")
+
+        def step(core: EnsembleCore, now_ms: int) -> list[Output]:
+            member = core.member(number)
+            if member.state is not State.STOPPED and not member.paused:
+                sockets.freeze(member)
+            return core.pause(number, now_ms)
+
+        self._do(step)
+
+    def _resume_member(self, number: int) -> None:
+        sockets = self._running("resume")
+
+        def step(core: EnsembleCore, now_ms: int) -> list[Output]:
+            member = core.member(number)
+            was_paused = member.paused
+            output = core.resume(number, now_ms)
+            if was_paused:
+                sockets.thaw(member)
+            return output
+
+        self._do(step)
+
+    def _running(self, verb: str) -> Sockets:
+        sockets = self._sockets
+        if sockets is None:
+            raise ClusterError(f"cannot {verb} a member of {self!r}: the ensemble does not run")
+        return sockets
+
+
+def _to_ms(seconds: float | None) -> int | None:
+    return None if seconds is None else round(seconds * 1000)
