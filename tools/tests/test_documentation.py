@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.documentation import Block, python_blocks, read_blocks, run
+from tools.documentation import Block, files, python_blocks, read_blocks, run
 from tools.workspace import ROOT
 
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]
@@ -48,6 +48,13 @@ def test_blocks_come_with_language_text_and_line() -> None:
     page = "# Title\n\n```sh\nls\n```\n\n```python title\nx = 1\n\ny = 2\n```\n"
 
     assert list(read_blocks(page)) == [Block("sh", "ls\n", 4), Block("python", "x = 1\n\ny = 2\n", 8)]
+
+
+def test_a_block_may_be_a_part_of_a_file_and_is_not_run_then() -> None:
+    page = "```python file=a.py\nx = 1\n```\n```python\ny = 2\n```\n```python file=a.py\nz = 3\n```\n"
+
+    assert files(page) == {"a.py": "x = 1\n\n\nz = 3\n"}
+    assert [block.text for block in python_blocks(page)] == ["y = 2\n"]
 
 
 def test_a_longer_fence_may_hold_a_shorter_one() -> None:
