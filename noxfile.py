@@ -61,9 +61,10 @@ _reports: list[Path] = []
 
 @nox.session
 def demo(session: nox.Session) -> None:
-    """The main job on real ZooKeeper servers; takes an address of your own servers as argument."""
+    """The main job on embedded servers; `-- --real` on real ones, `-- HOST:PORT` on servers of your own."""
     install_editable(session, NAMES)
-    install_java(session)
+    if "--real" in session.posargs:
+        install_java(session)
     session.run("python", "examples/main_job.py", *session.posargs, env={"PYTHONUNBUFFERED": "1"})
 
 

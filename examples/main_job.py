@@ -1,12 +1,13 @@
-"""The main job: connect, create a tree, watch it, contend for a lock, and survive what goes wrong.
+"""The main job: connect, create a tree, watch it, contend for a lock, elect a leader, and survive what goes wrong.
 
-    python main_job.py                          on an ensemble of three real servers, started for the occasion
+    python main_job.py                          on an embedded ensemble of three servers, inside this process
+    python main_job.py --real                   on an ensemble of three real servers, started for the occasion
     python main_job.py 127.0.0.1:2181           on servers of your own (below /demo; none of them is killed)
 
-Three worker processes contend for a lock. Each holder writes to a ledger in transactions that carry the lock's guard,
-so that a write of somebody who lost the lock without knowing is refused by the server. The demo kills one holder,
-then the server that the next holder is connected to. It prints what happens as it happens, and its exit status is 1
-when an expectation fails.
+Three worker processes take turns at a lock, then stand for election. Who holds the lock or the office writes to a
+ledger in transactions that carry its guard, so that a write of somebody who lost it without knowing is refused by
+the server. The demo kills the leader, then the server that the next leader is connected to. It prints what happens as
+it happens, and its exit status is 1 when an expectation fails.
 """
 
 from __future__ import annotations
@@ -27,8 +28,10 @@ from zk_recipes import Lock
 ROOT = "/demo"
 LEDGER = f"{ROOT}/ledger"
 LOCK = f"{ROOT}/lock"
+OFFICE = f"{ROOT}/election"
+LEADER = f"{ROOT}/leader"
 WORKERS = ("ada", "bob", "cyd")
-SESSION_TIMEOUT = 4.0
+SESSION_TIMEOUT = 2.0
 PATIENCE = 60.0  # seconds to wait for anything before the expectation counts as failed
 
 _started = time.monotonic()
@@ -59,7 +62,7 @@ def session_of(client: Client) -> str | None:
 
 
 def work(name: str, hosts: str) -> None:
-    """Contend for the lock until told to quit."""
+    """Contend for the lock or the office, as told, until told to quit."""
 
     reporting = threading.Lock()
 
@@ -75,11 +78,17 @@ def work(name: str, hosts: str) -> None:
     client = Client(hosts, timeout=SESSION_TIMEOUT)
     client.add_listener(changed)
     with client:
-        lock = Lock(client, LOCK, identifier=name)
+        places = {"acquire": Lock(client, LOCK, identifier=name), "stand": Lock(client, OFFICE, identifier=name)}
         report("ready")
-        while sys.stdin.readline().strip() == "acquire":
+        while lock := places.get(sys.stdin.readline().strip()):
             lock.acquire(timeout=PATIENCE)
-            report("holds", token=lock.token, server=client.server_address, session=session_of(client))
+            if lock is places["stand"]:
+                transaction = client.transaction()
+                transaction.add(lock.guard())
+                transaction.set_data(LEADER, name.encode())
+                transaction.commit()
+            won = "holds" if lock is places["acquire"] else "leads"
+            report(won, token=lock.token, server=client.server_address, session=session_of(client))
             while (command := sys.stdin.readline().strip()) == "write":
                 transaction = client.transaction()
                 transaction.add(lock.guard())
@@ -154,7 +163,7 @@ class Stage:
                 raise ExpectationError(f"no worker reported {event} {facts or ''} within {PATIENCE:.0f} s") from None
             details = {k: v for k, v in report.items() if k not in ("worker", "event") and v is not None}
             say(report["worker"], f"{report['event']:<9}" + ", ".join(f"{k} {v}" for k, v in details.items()))
-            if report["event"] == "holds":
+            if report["event"] in ("holds", "leads"):
                 self.tokens.append(report["token"])
             self._unread.append(report)
 
@@ -182,6 +191,8 @@ def play(hosts: str, cluster: Any) -> None:
         client.create(f"{ROOT}/config", b"colour=blue", makepath=True)
         client.create(LEDGER)
         client.create(LOCK)
+        client.create(OFFICE)
+        client.create(LEADER)
         say("demo", f"created {ROOT} with {sorted(client.get_children(ROOT))}")
 
         entries = queue.Queue[WatchedEvent]()
@@ -196,8 +207,8 @@ def play(hosts: str, cluster: Any) -> None:
         for _ in WORKERS:
             stage.wait_for("ready")
         take_turns(stage)
-        survivor = crash_of_a_holder(stage)
-        failover(stage, survivor, client, cluster)
+        leader = crash_of_a_leader(stage, client)
+        failover(stage, leader, client, cluster)
 
         expect(stage.tokens == sorted(set(stage.tokens)), f"fencing tokens only ever grew: {stage.tokens}")
         check_ledger(client)
@@ -222,51 +233,55 @@ def take_turns(stage: Stage) -> None:
     expect(seen == set(WORKERS), "every worker had its turn")
 
 
-def crash_of_a_holder(stage: Stage) -> Worker:
-    """Kill a holder; the lock passes on when its session expires."""
+def crash_of_a_leader(stage: Stage, client: Client) -> Worker:
+    """Elect a leader and kill it; the next one leads when its session has expired."""
+    say("demo", "the three stand for election")
     for worker in stage.workers.values():
-        worker.tell("acquire")
-    first = stage.workers[stage.wait_for("holds")["worker"]]
+        worker.tell("stand")
+    first = stage.workers[stage.wait_for("leads")["worker"]]
+    client.sync(LEADER)
+    expect(client.get(LEADER)[0] == first.name.encode(), f"{first.name} leads, and said so under its guard")
     first.tell("write")
     token = stage.wait_for("wrote", worker=first.name)["token"]
-    say("demo", f"killing {first.name}, which holds the lock with token {token}")
+    say("demo", f"killing {first.name}, which leads with token {token}")
     killed = time.monotonic()
     first.kill()
-    report = stage.wait_for("holds")
+    report = stage.wait_for("leads")
     waited = time.monotonic() - killed
-    expect(report["token"] > token, f"{report['worker']} got the lock after {waited:.1f} s, with a greater token")
-    expect(waited > SESSION_TIMEOUT / 3, "not before the dead holder's session had expired")
+    expect(report["token"] > token, f"{report['worker']} leads after {waited:.1f} s, with a greater token")
+    expect(waited > SESSION_TIMEOUT / 3, "not before the dead leader's session had expired")
     return stage.workers[report["worker"]]
 
 
-def failover(stage: Stage, holder: Worker, client: Client, cluster: Any) -> None:
-    """Kill the server a holder is connected to; it keeps session and lock on another."""
+def failover(stage: Stage, leader: Worker, client: Client, cluster: Any) -> None:
+    """Kill the server the leader is connected to; it keeps session and office on another."""
     token = stage.tokens[-1]
     if cluster is None:
         say("demo", "the servers are not ours, so none of them is killed")
-        holder.tell("write")
-        stage.wait_for("wrote", worker=holder.name)
-        holder.tell("release")
-        stage.wait_for("released", worker=holder.name)
+        leader.tell("write")
+        stage.wait_for("wrote", worker=leader.name)
+        leader.tell("release")
+        stage.wait_for("released", worker=leader.name)
         return
-    owner = client.exists(f"{LOCK}/{min(client.get_children(LOCK), key=lambda name: name[-10:])}")
+    client.sync(OFFICE)
+    owner = client.exists(f"{OFFICE}/{min(client.get_children(OFFICE), key=lambda name: name[-10:])}")
     assert owner is not None
     server = server_of(cluster, owner.ephemeral_owner)
-    say("demo", f"killing server {server.number} ({server.address}), to which {holder.name} is connected")
+    say("demo", f"killing server {server.number} ({server.address}), to which {leader.name} is connected")
     stage.forget("session")
     server.kill()
-    suspended = stage.wait_for("session", worker=holder.name, state=SessionState.SUSPENDED.value)
-    again = stage.wait_for("session", worker=holder.name, state=SessionState.CONNECTED.value)
-    expect(again["session"] == suspended["session"], f"{holder.name} goes on with its session on {again['server']}")
-    holder.tell("write")
-    report = stage.wait_for("wrote", worker=holder.name)
-    expect(report["token"] == token, "and still holds the lock: its guarded write was accepted")
-    holder.tell("release")
-    stage.wait_for("released", worker=holder.name, held=True)
+    suspended = stage.wait_for("session", worker=leader.name, state=SessionState.SUSPENDED.value)
+    again = stage.wait_for("session", worker=leader.name, state=SessionState.CONNECTED.value)
+    expect(again["session"] == suspended["session"], f"{leader.name} goes on with its session on {again['server']}")
+    leader.tell("write")
+    report = stage.wait_for("wrote", worker=leader.name)
+    expect(report["token"] == token, "and still leads: its guarded write was accepted")
+    leader.tell("release")
+    stage.wait_for("released", worker=leader.name, held=True)
     say("demo", f"starting server {server.number} again")
     server.restart()
-    heir = stage.wait_for("holds")["worker"]
-    expect(heir != holder.name, f"the lock passed on to {heir}")
+    heir = stage.wait_for("leads")["worker"]
+    expect(heir != leader.name, f"{heir} leads next")
 
 
 def server_of(cluster: Any, session_id: int) -> Any:
@@ -278,7 +293,8 @@ def server_of(cluster: Any, session_id: int) -> Any:
 
 
 def check_ledger(client: Client) -> None:
-    """Every entry was written by who held the lock at that time."""
+    """Every entry was written by who held the lock, or led, at that time."""
+    client.sync(LEDGER)
     names = sorted(client.get_children(LEDGER))
     entries = [client.get(f"{LEDGER}/{name}") for name in names]
     tokens = [int((data or b"").split()[0]) for data, _ in entries]
@@ -289,7 +305,8 @@ def check_ledger(client: Client) -> None:
 def main() -> int:
     """Run the demo or one of its workers; the exit status says whether every expectation held."""
     parser = argparse.ArgumentParser(description="The main job on ZooKeeper servers.")
-    parser.add_argument("hosts", nargs="?", help="servers to use; without it, three are started")
+    parser.add_argument("hosts", nargs="?", help="servers to use; without it, three embedded ones")
+    parser.add_argument("--real", action="store_true", help="start three real servers in their place")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.worker:
@@ -298,12 +315,18 @@ def main() -> int:
     try:
         if arguments.hosts:
             play(arguments.hosts, None)
-        else:
+        elif arguments.real:
             from zk_testing.cluster import start_cluster
 
             say("demo", "starting an ensemble of three ZooKeeper servers")
             with start_cluster(3, tick_ms=500) as cluster:
                 play(cluster.hosts, cluster)
+        else:
+            from zk_testing import EmbeddedEnsemble
+
+            say("demo", "starting an embedded ensemble of three servers, in this process")
+            with EmbeddedEnsemble(3) as ensemble:
+                play(ensemble.hosts, ensemble)
     except ExpectationError as error:
         say("demo", f"FAILED: {error}")
         return 1
