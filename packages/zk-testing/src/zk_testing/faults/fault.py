@@ -50,8 +50,11 @@ class Fault:
 
     @property
     def struck(self) -> tuple[Passed, ...]:
-        """The frames it struck so far."""
-        return tuple(self._struck)
+        """The frames it struck so far: whoever has received one that came late or damaged finds it here."""
+        if self._monitor is None:
+            return ()
+        with self._monitor:
+            return tuple(self._struck)
 
     def wait(self, timeout: float = 10.0) -> Passed:
         """Wait until it has struck, and return the first frame it struck: a lost one at once, any other one when it
