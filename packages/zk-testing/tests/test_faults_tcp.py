@@ -155,6 +155,13 @@ def test_a_freeze_with_an_end_thaws_by_itself(proxy: FaultProxy, raw: RawClient)
     assert proxy.history == ("freeze both seconds=0.1",)
 
 
+def test_whoever_has_received_a_late_reply_finds_that_it_was_struck(proxy: FaultProxy, raw: RawClient) -> None:
+    fault = proxy.delay(0.0, "delete")
+    for number in range(1, 200):
+        raw.request(DELETE)
+        assert len(fault.struck) == number
+
+
 # Streams without frames
 
 
