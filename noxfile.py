@@ -39,6 +39,8 @@ RELEASE_TOOLS = ["hatchling~=1.33", "towncrier~=26.9", "packaging"]
 
 # What the tests of a package use beyond what the package itself requires. The wire's own need nothing of ours.
 ALSO_FOR_TESTS = {"zk-client": ["zk-testing"], "zk-recipes": ["zk-testing"], "zk-testing": ["zk-client"]}
+# Packages whose tests run on any server: on both kinds where all of them run, on the embedded one elsewhere.
+ON_BOTH_SERVERS = ["zk-client", "zk-recipes"]
 # Modules that need an extra, and the top-level module of that extra.
 NEEDS_EXTRA = {"zk_testing.plugin": "pytest", "zk_client.handlers.gevent": "gevent"}
 
@@ -90,7 +92,10 @@ def ci(session: nox.Session) -> None:
 @nox.session(python=PYTHONS)
 @nox.parametrize("package", SUITES, ids=SUITES)
 def tests(session: nox.Session, package: str) -> None:
-    """One package on one interpreter: everything on the one running nox, all but slow and cluster tests on others."""
+    """One package on one interpreter: everything on the one running nox, all but slow and cluster tests on others.
+
+    Suites for any server run on an embedded and on a real one where everything runs, and on an embedded one elsewhere.
+    """
     whole = str(session.python) == RUNNING_PYTHON
     if not is_run(package, str(session.python)):
         session.skip("the tools and the documentation are tested on the interpreter that runs nox")
@@ -102,7 +107,9 @@ def tests(session: nox.Session, package: str) -> None:
         session.install(*TEST_TOOLS)
     install_java(session)
     folder = ROOT if package == "workspace" else ROOT / "packages" / package
-    run_pytest(session, f"{package} on {session.python}", folder, whole=whole)
+    run_pytest(
+        session, f"{package} on {session.python}", folder, whole=whole, servers=servers_for(package, whole=whole)
+    )
 
 
 def is_run(suite: str, python: str) -> bool:
@@ -110,7 +117,14 @@ def is_run(suite: str, python: str) -> bool:
     return python in FOUND_PYTHONS and (suite != "workspace" or python == RUNNING_PYTHON)
 
 
-def run_pytest(session: nox.Session, label: str, folder: Path, *, whole: bool) -> None:
+def servers_for(package: str, *, whole: bool) -> list[str]:
+    """The option that says what a package's tests run on."""
+    if package not in ON_BOTH_SERVERS:
+        return []
+    return ["--zk=embedded,real" if whole else "--zk=embedded"]
+
+
+def run_pytest(session: nox.Session, label: str, folder: Path, *, whole: bool, servers: list[str]) -> None:
     """Run the tests of a folder that has its own pytest settings, and keep the counts for the final summary."""
     report = RESULTS / f"{label}.xml"
     report.unlink(missing_ok=True)
@@ -118,8 +132,11 @@ def run_pytest(session: nox.Session, label: str, folder: Path, *, whole: bool) -
     chosen = [] if whole else ["-m", "not slow and not cluster"]
     # What CI=true makes long (fuzzing, generated examples) is long once.
     env = None if whole else {"CI": ""}
+    if any(argument.startswith("--zk=") for argument in session.posargs):
+        servers = []
+    arguments = [f"--junitxml={report}", *chosen, *servers, *session.posargs]
     with session.chdir(folder):
-        session.run("python", "-m", "pytest", "-q", f"--junitxml={report}", *chosen, *session.posargs, env=env)
+        session.run("python", "-m", "pytest", "-q", *arguments, env=env)
 
 
 @atexit.register
@@ -208,7 +225,8 @@ def wheels(session: nox.Session, shape: str) -> None:
     import_alone(session, package.module)
     folder = unpack_sdist(session, package)
     shutil.rmtree(folder / "src")
-    run_pytest(session, f"wheel {package.name} on {session.python}", folder, whole=False)
+    servers = servers_for(package.name, whole=False)
+    run_pytest(session, f"wheel {package.name} on {session.python}", folder, whole=False, servers=servers)
 
 
 def vendored(session: nox.Session) -> None:
@@ -224,7 +242,8 @@ def vendored(session: nox.Session) -> None:
     for init in (target.parent.parent / "__init__.py", target.parent / "__init__.py"):
         init.write_text("", encoding="utf-8")
     session.run("python", str(ROOT / "tools" / "vendored.py"), str(folder))
-    run_pytest(session, f"vendored zk-recipes on {session.python}", folder, whole=False)
+    servers = servers_for("zk-recipes", whole=False)
+    run_pytest(session, f"vendored zk-recipes on {session.python}", folder, whole=False, servers=servers)
 
 
 @nox.session

@@ -1,4 +1,4 @@
-"""Fixtures of the tests on real ZooKeeper."""
+"""Fixtures of the tests on running servers: embedded and real ones, as `--zk` says."""
 
 from __future__ import annotations
 
@@ -14,10 +14,18 @@ if TYPE_CHECKING:
 MakeClient = Callable[..., "Client"]
 
 
+# What clients may be connected through; it has to outlive them, because closing a session takes a connection.
+PROXIES = ("zk_faults", "mangler", "ipv6")
+
+
 @pytest.fixture
-def make_client() -> Iterator[MakeClient]:
+def make_client(request: pytest.FixtureRequest) -> Iterator[MakeClient]:
     """Make (and start) clients that are stopped after the test, none of whose threads is left then."""
-    from real import client_threads
+    for proxy in PROXIES:
+        if proxy in request.fixturenames:
+            request.getfixturevalue(proxy)
+
+    from live import client_threads
 
     from zk_client import Client
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ._choice import Choice
     from .embedded import (
         AsyncEmbeddedServer,
         EmbeddedEnsemble,
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "Choice",
     "AsyncEmbeddedServer",
     "EmbeddedEnsemble",
     "EmbeddedMember",
@@ -36,6 +38,10 @@ __all__ = [
 
 def __getattr__(name: str) -> object:
     """Load what is asked for."""
+    if name == "Choice":
+        from ._choice import Choice
+
+        return Choice
     if name in __all__:
         from . import embedded
 

@@ -1,7 +1,10 @@
 """What sessions hold on a server: connections, ephemeral nodes, watches.
 
-Rule: only looks. An embedded server is looked into; any other one is asked two four-letter words (`dump`, and `wchc`
-while there are sessions), each on a connection of its own.
+Rule: only looks. An embedded server is looked into; any other one is asked four-letter words (`dump`, and while there
+are sessions `cons` and `wchc`), each on a connection of its own.
+
+`dump` lists connections as well, but also ones that are closed: one that is heard of while it closes stays in that list
+until its time-out. `cons` does not.
 
 A real server's `wchc` lists the watches of `get_data` and `exists` and the lasting ones; those of `get_children` it
 counts, and names nowhere. Source: DataTree.dumpWatches, SessionTracker.dumpSessions, NIOServerCnxnFactory.
@@ -14,6 +17,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from zk_wire import ZooKeeperError, parse_cons
+
 if TYPE_CHECKING:
     from ._serving import Server
     from .embedded.core import ServerCore
@@ -22,7 +27,6 @@ __all__ = ["Held", "holdings", "parse_dump", "parse_watches"]
 
 _SESSION = re.compile(r"\t?0x([0-9a-f]+)(\t\d+ms)?")  # of a leader or standalone server; of a follower
 _OWNER = re.compile(r"0x([0-9a-f]+):?")
-_CONNECTION = re.compile(r"\tip: /?(\S+) sessionId: 0x([0-9a-f]+)")
 
 
 @dataclass(slots=True)
@@ -51,8 +55,12 @@ def _add(found: dict[int, Held], server: Server) -> None:
     try:
         parse_dump(server.send_command("dump"), found)
         if found:
+            for client in parse_cons(server.send_command("cons")):
+                held = found.get(_signed(client.details.get("sid", "0x0").removeprefix("0x")))
+                if held is not None:
+                    held.address = f"{client.host}:{client.port}"
             parse_watches(server.send_command("wchc"), found)
-    except OSError:
+    except (OSError, ZooKeeperError):  # it is ending, or serves nobody
         pass
 
 
@@ -71,16 +79,12 @@ def _look_into(found: dict[int, Held], core: ServerCore) -> None:
 def parse_dump(text: str, found: dict[int, Held]) -> None:
     """Read an answer to `dump` into a table of sessions."""
     sessions, _, rest = text.partition("ephemeral nodes dump:")
-    ephemerals, _, connections = rest.partition("Connections dump:")
+    ephemerals = rest.partition("Connections dump:")[0]
     for line in sessions.splitlines():
         if match := _SESSION.fullmatch(line):
             found.setdefault(_signed(match[1]), Held())
     for number, path in _paths_by_session(ephemerals):
         found.setdefault(number, Held()).ephemerals.add(path)
-    for match in _CONNECTION.finditer(connections):
-        number = _signed(match[2])
-        if number in found:
-            found[number].address = match[1]
 
 
 def parse_watches(text: str, found: dict[int, Held]) -> None:

@@ -31,6 +31,7 @@ KINDS = ("sessions", "watches", "threads", "descriptors")
 _PATIENCE = 1.0  # seconds that a session, a thread or a socket may take to end
 _PAUSE = 0.005  # seconds between two looks
 _THREADS = "zk-"  # how the names of our packages' threads begin
+_CALLBACKS = " callbacks"  # how that of a client's dispatcher ends
 _DESCRIPTORS = "/proc/self/fd"
 _WATCHED = ("socket:", "pipe:", "anon_inode:[event")
 
@@ -50,7 +51,7 @@ class LeakCheck:
         self._servers = servers
         self._holdings = [holdings([server]) for server in servers]
         self._threads = set(threading.enumerate())
-        self._descriptors = _descriptors()
+        self._descriptors = {number: (target, _describe(number, target)[0]) for number, target in _targets().items()}
         self._lives = list(map(_life, servers))
 
     def leaks(self, allowed: Collection[str] = (), *, cut_off: bool = False) -> list[str]:
@@ -79,25 +80,39 @@ class LeakCheck:
             for server, before in zip(self._servers, self._holdings, strict=True):
                 found += _held(server.address, before, holdings([server]), allowed, cut_off)
         if "threads" not in allowed:
-            threads = set(threading.enumerate()) - self._threads
-            names = {thread.name for thread in threads if thread.name.startswith(_THREADS)}
-            found += [f"thread {name}" for name in sorted(names - {f"zk-embedded-{s.port}" for s in self._servers})]
+            found += self._new_threads()
         if "descriptors" not in allowed:
             found += self._new_descriptors(restarted)
         return found
 
+    def _new_threads(self) -> list[str]:
+        own = {f"zk-embedded-{server.port}" for server in self._servers}
+        wider = any(thread.name.startswith(_THREADS) for thread in self._threads)
+        names = {thread.name for thread in set(threading.enumerate()) - self._threads}
+        return [
+            f"thread {name}"
+            for name in sorted(names - own)
+            # A client that was there before may have something to tell, and ends that thread by itself.
+            if name.startswith(_THREADS) and not (wider and name.endswith(_CALLBACKS))
+        ]
+
     def _new_descriptors(self, restarted: bool) -> list[str]:
-        now = _descriptors()
-        new = {number: target for number, target in now.items() if self._descriptors.get(number) != target}
+        now = _targets()
+        new = {number: target for number, target in now.items() if self._descriptors.get(number, ("",))[0] != target}
         if not new:
             return []
         own = {server.address for server in self._servers}  # an embedded server's ends are not the test's
-        if restarted:
-            own.add("")  # nor is what it wakes its thread with
-        described = {number: _describe(number, target) for number, target in new.items()}
-        return [
-            f"descriptor {number}: {text}" for number, (local, text) in sorted(described.items()) if local not in own
-        ]
+        # A client that was there before may have connected anew: one socket for another with the same server.
+        gone = [ends for number, (target, ends) in self._descriptors.items() if now.get(number) != target and ends]
+        found: list[str] = []
+        for number, target in sorted(new.items()):
+            ends, text = _describe(number, target)
+            replaced = next((old for old in gone if set(ends) & set(old)), None)
+            if replaced is not None:
+                gone.remove(replaced)
+            elif own.isdisjoint(ends[:1]) and not (restarted and not ends):  # nor is what it wakes its thread with
+                found.append(f"descriptor {number}: {text}")
+        return found
 
 
 def _life(server: Server) -> object:
@@ -143,7 +158,7 @@ def _list(what: str, paths: Collection[str]) -> str:
     )
 
 
-def _descriptors() -> dict[int, str]:
+def _targets() -> dict[int, str]:
     """The target of each descriptor of a kind that is watched; empty where the system does not tell."""
     found: dict[int, str] = {}
     try:
@@ -160,20 +175,21 @@ def _descriptors() -> dict[int, str]:
     return found
 
 
-def _describe(number: int, target: str) -> tuple[str, str]:
-    """Where a socket is bound to, and what to call it."""
+def _describe(number: int, target: str) -> tuple[tuple[str, ...], str]:
+    """The addresses of a socket, its own one first (none for other things), and what to call it."""
     if not target.startswith("socket:"):
-        return "", target
+        return (), target
     try:
         with socket.socket(fileno=os.dup(number)) as copy:
-            local, peer = _address(copy.getsockname()), ""
+            local = _address(copy.getsockname())
             try:
                 peer = _address(copy.getpeername())
             except OSError:
-                return local, f"socket at {local}" if local else "socket"
-            return local, f"socket {local} -> {peer}" if local or peer else "socket (one of a pair)"
+                peer = ""
     except OSError:  # closed meanwhile; the next look shows it
-        return "", target
+        return (), target
+    ends = tuple(end for end in (local, peer) if end)
+    return ends, f"socket {' -> '.join(ends)}" if ends else "socket (one of a pair)"
 
 
 def _address(name: object) -> str:

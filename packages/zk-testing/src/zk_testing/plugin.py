@@ -12,6 +12,7 @@
 | `zk_make_client` | function | makes more of them: `zk_make_client(zk_faults)`, `zk_make_client(timeout=2.0)` |
 | `zk_async_client` | function | a `zk_client.AsyncClient` for the test to start: `async with zk_async_client as zk:` |
 | `zk_faults` | function | a `FaultProxy` in front of the test's server, without faults yet |
+| `zk_choice` | session | the kind and version of the test's server, for fixtures that start servers of their own |
 
 Real servers take a second to start, so they are shared by the session, and ensembles by a module; an embedded server
 takes a millisecond or two, so each test has its own. What is shared is healed between tests, and `zk_chroot` parts it.
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "zk_async_client",
+    "zk_choice",
     "zk_chroot",
     "zk_client",
     "zk_cluster",
@@ -92,6 +94,12 @@ def _zk_choice(request: pytest.FixtureRequest) -> Choice | None:
     """What the test runs on; None where nobody could say, as for the methods of a TestCase."""
     choice: Choice | None = getattr(request, "param", None)
     return choice
+
+
+@pytest.fixture(scope="session")
+def zk_choice(_zk_choice: Choice | None, request: pytest.FixtureRequest) -> Choice:
+    """What the test runs on: `.embedded`, `.kind` ("embedded", "real"), `.version` as asked for; starts nothing."""
+    return _zk_choice or choice_without_parameter(request.config, EMBEDDED)
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Every operation and its twin, against real servers of every supported line."""
+"""Every operation and its twin, on servers of every supported line."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 import pytest
-from real import Events, real_cluster
+from live import Events, servers
 
 from zk_client import (
     ACL,
@@ -37,6 +37,7 @@ from zk_client import (
     UnimplementedError,
     make_digest_acl,
 )
+from zk_testing import Choice, EmbeddedServer
 from zk_testing.cluster import Cluster
 from zk_wire import (
     CheckResult,
@@ -53,9 +54,9 @@ VERSIONS = ("3.6", "3.7", "3.8", "newest")
 
 
 @pytest.fixture(scope="module", params=VERSIONS)
-def server(request: pytest.FixtureRequest) -> Iterator[Cluster]:
-    with real_cluster(version=request.param, java_properties={"zookeeper.enforceQuota": "true"}) as cluster:
-        yield cluster
+def server(zk_choice: Choice, request: pytest.FixtureRequest) -> Iterator[Cluster | EmbeddedServer]:
+    with servers(zk_choice, request.param, quotas=True) as started:
+        yield started
 
 
 @pytest.fixture(scope="module")

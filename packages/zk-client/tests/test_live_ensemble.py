@@ -1,4 +1,4 @@
-"""Real ensembles: a leader killed, a member frozen, all restarted in turn, reconfigured; read-only members."""
+"""Ensembles: a leader killed, a member frozen, all restarted in turn, reconfigured; read-only members."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from itertools import count
 
 import pytest
 from conftest import MakeClient
-from real import PATIENCE, Background, Events, States, in_thread, real_cluster
+from live import PATIENCE, Background, Events, States, in_thread, servers
 
 from zk_client import (
     BadArgumentsError,
@@ -24,6 +24,7 @@ from zk_client import (
     SessionExpiredError,
     SessionState,
 )
+from zk_testing import Choice
 from zk_testing.cluster import Cluster
 from zk_testing.faults import FaultProxy
 from zk_testing.member import ZooKeeperServer
@@ -263,11 +264,9 @@ def test_the_configuration_names_every_member_and_refuses_what_it_cannot_do(
 
 
 @pytest.fixture(scope="module", params=["3.6", "newest"])
-def half(request: pytest.FixtureRequest) -> Iterator[Cluster]:
+def half(zk_choice: Choice, request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """Two members of which one is stopped, so that the other can only be read. Since 3.7 that needs local sessions."""
-    local = {"localSessionsEnabled": "true", "localSessionsUpgradingEnabled": "true"}
-    config = local if request.param == "newest" else {}
-    with real_cluster(2, request.param, read_only_mode=True, config=config) as cluster:
+    with servers(zk_choice, request.param, 2, read_only_mode=True, local_sessions=request.param != "3.6") as cluster:
         with Client(cluster.hosts, 10.0) as zk:
             zk.create("/kept", b"data")
         cluster[1].stop()

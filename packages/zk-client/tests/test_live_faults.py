@@ -13,7 +13,7 @@ from itertools import pairwise
 
 import pytest
 from conftest import MakeClient
-from real import PATIENCE, Background, Events, States, in_thread
+from live import PATIENCE, Background, Events, States, in_thread
 
 from zk_client import Client, ConnectionLostError, EventType, Outcome, SessionState
 from zk_testing.faults import FaultProxy

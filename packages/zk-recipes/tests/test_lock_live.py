@@ -1,4 +1,4 @@
-"""Lock on threads against a real ZooKeeper, with a proxy that loses, cuts and freezes."""
+"""Lock on threads on a running server, with a proxy that loses, cuts and freezes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the tests on real ZooKeeper share: servers of a version, clients that are stopped, waiting without sleeping.
+"""What the tests on running servers share: servers of a version, clients that are stopped, waiting without sleeping.
 
 Rule: nobody sleeps. A test waits for an event, a state or a change on the server, each with a bound.
 """
@@ -11,11 +11,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import pytest
 
 from zk_client import Client, SessionState, WatchedEvent
+from zk_testing import Choice, EmbeddedServer, Settings
 from zk_testing.cluster import Cluster, start_cluster
 from zk_testing.errors import NoServerError
 from zk_testing.rawclient import RawClient
@@ -27,10 +28,34 @@ PATIENCE = 20.0
 
 
 @contextmanager
-def real_cluster(size: int = 1, version: str = "3.9", **options: Any) -> Iterator[Cluster]:
-    """Servers with settings of their own; skips (or fails, where CI demands real servers) when there are none."""
+def servers(
+    choice: Choice,
+    version: str,
+    size: int = 1,
+    *,
+    read_only_mode: bool = False,
+    local_sessions: bool = False,
+    quotas: bool = False,
+) -> Iterator[Cluster | EmbeddedServer]:
+    """Servers with settings of their own, of the kind that was chosen.
+
+    Skips (or fails, where CI demands real servers) when there are no real ones.
+    """
+    if choice.embedded:
+        if size > 1:
+            pytest.skip("there are no embedded ensembles yet")
+        with EmbeddedServer(settings=Settings(version=version, enforce_quotas=quotas)) as server:
+            yield server
+        return
+    local = {"localSessionsEnabled": "true", "localSessionsUpgradingEnabled": "true"}
     try:
-        cluster = start_cluster(size, version, **options)
+        cluster = start_cluster(
+            size,
+            version,
+            read_only_mode=read_only_mode,
+            config=local if local_sessions else {},
+            java_properties={"zookeeper.enforceQuota": "true"} if quotas else {},
+        )
     except NoServerError as error:
         if os.environ.get("ZK_TESTING_REQUIRE_REAL") == "1":
             pytest.fail(str(error), pytrace=False)
