@@ -16,7 +16,7 @@ from typing import TypeVar
 import pytest
 
 from zk_client import Client, SessionState, WatchedEvent
-from zk_testing import Choice, EmbeddedServer, Settings
+from zk_testing import Choice, EmbeddedEnsemble, EmbeddedServer, EnsembleSettings, Settings
 from zk_testing.cluster import Cluster, start_cluster
 from zk_testing.errors import NoServerError
 from zk_testing.rawclient import RawClient
@@ -36,16 +36,25 @@ def servers(
     read_only_mode: bool = False,
     local_sessions: bool = False,
     quotas: bool = False,
-) -> Iterator[Cluster | EmbeddedServer]:
+) -> Iterator[Cluster | EmbeddedServer | EmbeddedEnsemble]:
     """Servers with settings of their own, of the kind that was chosen.
 
     Skips (or fails, where CI demands real servers) when there are no real ones.
     """
     if choice.embedded:
-        if size > 1:
-            pytest.skip("there are no embedded ensembles yet")
-        with EmbeddedServer(settings=Settings(version=version, enforce_quotas=quotas)) as server:
-            yield server
+        settings = Settings(
+            version=version,
+            enforce_quotas=quotas,
+            local_sessions=local_sessions,
+            local_session_upgrading=local_sessions,
+        )
+        if size == 1:
+            with EmbeddedServer(settings=settings) as server:
+                yield server
+            return
+        ensemble = EnsembleSettings(size=size, server=settings, read_only=read_only_mode)
+        with EmbeddedEnsemble(settings=ensemble) as started:
+            yield started
         return
     local = {"localSessionsEnabled": "true", "localSessionsUpgradingEnabled": "true"}
     try:

@@ -30,8 +30,6 @@ from zk_testing.faults import FaultProxy
 from zk_testing.member import ZooKeeperServer
 from zk_wire import NewConfigNoQuorumError
 
-pytestmark = pytest.mark.cluster
-
 CONNECTED, READ_ONLY, SUSPENDED = SessionState.CONNECTED, SessionState.CONNECTED_READ_ONLY, SessionState.SUSPENDED
 
 
@@ -231,6 +229,7 @@ def test_sync_shows_what_another_client_wrote_on_another_member(
         assert second.exists(f"{top}/{number}") is not None
 
 
+@pytest.mark.zk("real")  # embedded ensembles stay as they were started
 def test_the_configuration_names_every_member_and_refuses_what_it_cannot_do(
     zk_cluster: Cluster, make_client: MakeClient
 ) -> None:

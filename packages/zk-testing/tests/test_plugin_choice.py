@@ -158,3 +158,16 @@ def test(zk_embedded):
     assert zk_embedded.core.settings.tick_ms == 20
 """
     assert ran_on(tmp_path, tests, "--zk=embedded:3.8.4", **NO_SERVER) == ["embedded 3.8.4"]
+
+
+def test_an_ensemble_is_embedded_where_it_is_asked_for_and_no_cluster_then(tmp_path: Path) -> None:
+    tests = """
+def test_damage(zk_cluster, zk_hosts):
+    assert len(zk_cluster) == 3 and zk_hosts.startswith(zk_cluster.hosts)
+    zk_cluster.leader().kill()
+def test_healed(zk_cluster, request):
+    assert len(zk_cluster.followers()) == 2 and not zk_cluster.damaged
+    assert request.node.get_closest_marker("cluster") is None
+"""
+    run = run_pytest(tmp_path, tests, "--zk=embedded", "-m", "not cluster", **NO_SERVER)
+    assert "2 passed in" in run.stdout, run.stdout

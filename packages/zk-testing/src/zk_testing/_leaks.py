@@ -117,9 +117,12 @@ class LeakCheck:
 
 def _life(server: Server) -> object:
     """What changes when a server ends and runs again."""
+    from .embedded import EmbeddedServer
     from .member import ZooKeeperServer
 
-    return server.pid if isinstance(server, ZooKeeperServer) else server._sockets
+    if isinstance(server, ZooKeeperServer):
+        return server.pid
+    return server._sockets if isinstance(server, EmbeddedServer) else server._ensemble._sockets
 
 
 def _held(

@@ -12,16 +12,18 @@ from ._choice import Choice
 
 if TYPE_CHECKING:
     from .cluster import Cluster
-    from .embedded import EmbeddedServer
+    from .embedded import EmbeddedEnsemble, EmbeddedMember, EmbeddedServer
     from .member import ZooKeeperServer
 
-    Server: TypeAlias = ZooKeeperServer | EmbeddedServer
-    Owned: TypeAlias = Cluster | EmbeddedServer
+    Server: TypeAlias = ZooKeeperServer | EmbeddedServer | EmbeddedMember
+    Ensemble: TypeAlias = Cluster | EmbeddedEnsemble
+    Owned: TypeAlias = Cluster | EmbeddedServer | EmbeddedEnsemble
+    Standalone: TypeAlias = Cluster | EmbeddedServer
 
-__all__ = ["Servers", "members_of", "start_standalone"]
+__all__ = ["Servers", "members_of", "start_ensemble", "start_standalone"]
 
 
-def start_standalone(choice: Choice) -> Owned:
+def start_standalone(choice: Choice) -> Standalone:
     """Start one server.
 
     Raises NoServerError when a real one cannot be had here; ValueError for a version that cannot be embedded.
@@ -37,12 +39,28 @@ def start_standalone(choice: Choice) -> Owned:
     return start_cluster(1, choice.exact)
 
 
+def start_ensemble(choice: Choice, size: int, *, observers: int = 0) -> Ensemble:
+    """Start an ensemble, and return when it serves. Raises as `start_standalone`.
+
+    size: of all members.   observers: how many of them, the last ones, do not vote.
+    """
+    if choice.embedded:
+        from .embedded import EmbeddedEnsemble
+
+        ensemble = EmbeddedEnsemble(size, version=choice.exact, observers=observers)
+        ensemble.start()
+        return ensemble
+    from .cluster import start_cluster
+
+    return start_cluster(size, choice.exact, observers=observers)
+
+
 class Servers:
     """Standalone servers by choice.   started: is called with each one that was started."""
 
-    def __init__(self, started: Callable[[Owned], None]) -> None:
+    def __init__(self, started: Callable[[Standalone], None]) -> None:
         self._started = started
-        self._servers: dict[Choice, Owned] = {}
+        self._servers: dict[Choice, Standalone] = {}
         self._errors: dict[Choice, Exception] = {}
 
     def get(self, choice: Choice) -> Server:
@@ -58,7 +76,7 @@ class Servers:
             self._started(self._servers[choice])
         return self._servers[choice][0]
 
-    def stop(self) -> list[Owned]:
+    def stop(self) -> list[Standalone]:
         """Stop all of them; return what was stopped."""
         servers, self._servers = list(self._servers.values()), {}
         for server in servers:
@@ -68,6 +86,7 @@ class Servers:
 
 def members_of(owned: Owned | Server) -> list[Server]:
     """The single servers of what may be several."""
+    from .embedded import EmbeddedMember
     from .member import ZooKeeperServer
 
-    return [owned] if isinstance(owned, ZooKeeperServer) else list(owned.members)
+    return [owned] if isinstance(owned, ZooKeeperServer | EmbeddedMember) else list(owned.members)

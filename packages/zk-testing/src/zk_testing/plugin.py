@@ -56,8 +56,7 @@ if TYPE_CHECKING:
     from zk_client import Client
 
     from ._clients import ClientMaker
-    from ._serving import Server, Servers
-    from .cluster import Cluster
+    from ._serving import Ensemble, Server, Servers
     from .embedded import EmbeddedServer, Settings
     from .faults import FaultProxy
 
@@ -116,18 +115,16 @@ def _zk_servers(request: pytest.FixtureRequest) -> Iterator[Servers]:
 @pytest.fixture(scope="session")
 def zk_server(_zk_choice: Choice | None, _zk_servers: Servers, request: pytest.FixtureRequest) -> Server:
     """A standalone server, real unless --zk says otherwise; damage done by a test is healed after it."""
-    return _get(request.config, lambda: _zk_servers.get(_zk_choice or choice_without_parameter(request.config, REAL)))
+    return _get(lambda: _zk_servers.get(_zk_choice or choice_without_parameter(request.config, REAL)))
 
 
 @pytest.fixture(scope="module")
-def zk_cluster(_zk_choice: Choice | None, request: pytest.FixtureRequest) -> Iterator[Cluster]:
+def zk_cluster(_zk_choice: Choice | None, request: pytest.FixtureRequest) -> Iterator[Ensemble]:
     """An ensemble of three, real unless --zk says otherwise; damage done by a test is healed after it."""
-    from .cluster import start_cluster
+    from ._serving import start_ensemble
 
     choice = _zk_choice or choice_without_parameter(request.config, REAL)
-    if choice.embedded:
-        pytest.skip("there are no embedded ensembles yet")
-    cluster = _get(request.config, lambda: start_cluster(_CLUSTER_SIZE, choice.exact))
+    cluster = _get(lambda: start_ensemble(choice, _CLUSTER_SIZE))
     with cluster:
         own(request.config, cluster)
         try:
@@ -159,18 +156,18 @@ def zk_embedded(
 
 
 @pytest.fixture
-def _zk_here(_zk_choice: Choice | None, request: pytest.FixtureRequest) -> Server | Cluster:
+def _zk_here(_zk_choice: Choice | None, request: pytest.FixtureRequest) -> Server | Ensemble:
     """The server of this test."""
     names = request.fixturenames
     for name in ("zk_server", "zk_cluster", "zk_embedded"):
         if name in names:
-            here: Server | Cluster = request.getfixturevalue(name)
+            here: Server | Ensemble = request.getfixturevalue(name)
             return here
     servers: Servers = request.getfixturevalue("_zk_servers")
-    return _get(request.config, lambda: servers.get(_zk_choice or choice_without_parameter(request.config, EMBEDDED)))
+    return _get(lambda: servers.get(_zk_choice or choice_without_parameter(request.config, EMBEDDED)))
 
 
-def _get(config: pytest.Config, start: Callable[[], T]) -> T:
+def _get(start: Callable[[], T]) -> T:
     """Start a server, or skip where a real one cannot be had."""
     from .errors import NoServerError
 
@@ -186,7 +183,7 @@ def _get(config: pytest.Config, start: Callable[[], T]) -> T:
 
 
 @pytest.fixture
-def zk_chroot(_zk_here: Server | Cluster, request: pytest.FixtureRequest) -> Iterator[str]:
+def zk_chroot(_zk_here: Server | Ensemble, request: pytest.FixtureRequest) -> Iterator[str]:
     """The path of a fresh, empty node, to be used as a chroot; all of it is removed after the test."""
     from ._chroot import create_chroot, remove_chroot
     from ._serving import members_of
@@ -198,13 +195,13 @@ def zk_chroot(_zk_here: Server | Cluster, request: pytest.FixtureRequest) -> Ite
 
 
 @pytest.fixture
-def zk_hosts(_zk_here: Server | Cluster, zk_chroot: str) -> str:
+def zk_hosts(_zk_here: Server | Ensemble, zk_chroot: str) -> str:
     """ "host:port/chroot" of the test's server and its fresh node, for a client of any make."""
     return _zk_here.connection_string(zk_chroot)
 
 
 @pytest.fixture
-def zk_faults(_zk_here: Server | Cluster) -> Iterator[FaultProxy]:
+def zk_faults(_zk_here: Server | Ensemble) -> Iterator[FaultProxy]:
     """A proxy in front of the test's server (the first one of an ensemble), without faults yet."""
     from ._serving import members_of
     from .faults import FaultProxy
@@ -214,8 +211,10 @@ def zk_faults(_zk_here: Server | Cluster) -> Iterator[FaultProxy]:
 
 
 @pytest.fixture
-def zk_make_client(_zk_here: Server | Cluster, zk_chroot: str, request: pytest.FixtureRequest) -> Iterator[ClientMaker]:
-    """Makes `zk_client.Client`s below the test's chroot, or wherever it is told; they are stopped after the test."""
+def zk_make_client(
+    _zk_here: Server | Ensemble, zk_chroot: str, request: pytest.FixtureRequest
+) -> Iterator[ClientMaker]:
+    """Makes `zk_client.Client`s, below the test's chroot unless told otherwise; they are stopped after the test."""
     from ._clients import ClientMaker
 
     # What the clients may be connected through has to outlive them: closing a session takes a connection.
