@@ -340,3 +340,36 @@ def test_a_moved_session_lives_on_and_its_connection_is_closed(
     with RawClient(zk_faults.address, session=raw.session) as again:
         assert again.session_id == raw.session_id
         assert witness.request(ExistsRequest(f"{zk_chroot}/e", False)).stat.ephemeral_owner == raw.session_id
+
+
+# Chance
+
+
+def test_a_random_run_and_its_script_do_the_same(zk_server: ZooKeeperServer, zk_chroot: str) -> None:
+    scripts: list[str] = []
+    outcomes: list[list[bool]] = []
+    rates = {"lose_reply": 0.05, "lose_request": 0.05, "cut_after": 0.05, "delay": 0.1, "pause": 0.05, "chop": 0.1}
+    for step in ("by chance", "by chance", "by script"):
+        with FaultProxy(zk_server) as proxy:
+            if step == "by script":
+                proxy.script(scripts[0])
+            else:
+                run = proxy.random(11, rates=rates, longest=0.01)
+            outcomes.append([_answered(proxy, ExistsRequest(f"{zk_chroot}/{number}", False)) for number in range(60)])
+            scripts.append(run.script)
+            assert "; ".join(proxy.history) == scripts[0]
+    assert outcomes[0] == outcomes[1] == outcomes[2]
+    assert 3 < outcomes[0].count(False) < 30
+
+
+def _answered(proxy: FaultProxy, request: ExistsRequest) -> bool:
+    """Whether a request is answered, on a session and connection of its own."""
+    with RawClient(proxy.address) as raw:
+        try:
+            raw.request(request)
+        except NoNodeError:
+            return True
+        except ConversationError:
+            RawClient(proxy.address, session=raw.session).close_session()
+            return False
+    raise AssertionError("there is no such node")
