@@ -426,6 +426,11 @@ class EmbeddedEnsemble:
         number = self._number(member)
         self._do(lambda core, now_ms: core.isolate(number, now_ms))
 
+    def cut(self, one: Named, other: Named) -> None:
+        """Cut two members off from each other; both still reach the others."""
+        first, second = self._number(one), self._number(other)
+        self._do(lambda core, now_ms: core.cut(first, second, now_ms))
+
     def reconnect(self) -> None:
         """Mend the network; what was sent meanwhile arrives, where nobody has given up yet."""
         self._do(lambda core, now_ms: core.reconnect(now_ms))

@@ -31,6 +31,7 @@ class Leadership:
         self.sessions = Sessions(tick_ms=settings.tick_ms, start_ms=now_ms)
         self.owners: dict[int, int] = {}  # the member that has the connection, by session
         self._proposed: Tree | None = None  # the tree as it will be when all proposals are agreed on
+        self.unnoticed: set[int] = set()  # members that have given this leader up, which it cannot know
         self.grace_ms = 0  # until when it does not look at whether it is alone
         self._zxid = epoch << 32
         never = settings.never_used_ms

@@ -80,6 +80,10 @@ class MemoryEnsemble:
         """Cut one member off from all others."""
         self.deliver(self.core.isolate(number, self.now_ms))
 
+    def cut(self, one: int, other: int) -> None:
+        """Cut two members off from each other."""
+        self.deliver(self.core.cut(one, other, self.now_ms))
+
     def reconnect(self) -> None:
         """Mend the network."""
         self.deliver(self.core.reconnect(self.now_ms))

@@ -186,6 +186,14 @@ class EnsembleCore:
                     self._cut.add((min(number, other.number), max(number, other.number)))
         return self.take_output()
 
+    def cut(self, one: int, other: int, now_ms: int) -> list[Output]:
+        """Cut two members off from each other; both still reach the others."""
+        first, second = self.member(one), self.member(other)
+        with self._work(now_ms):
+            if first is not second:
+                self._cut.add((min(one, other), max(one, other)))
+        return self.take_output()
+
     def reconnect(self, now_ms: int) -> list[Output]:
         """Mend the network; what was sent meanwhile arrives, where nobody has given up yet."""
         with self._work(now_ms):
@@ -583,7 +591,9 @@ class EnsembleCore:
         leader = term.member
         if leader.paused:
             return None
-        if 1 + sum(other.voting for other in self._learners(leader)) < self.settings.quorum:
+        followers = sum(other.voting for other in self._learners(leader))
+        followers += sum(self._is_cut(self.member(number), leader) for number in term.unnoticed)
+        if 1 + followers < self.settings.quorum:
             return term.grace_ms  # too many connections were closed
         if leader.alone_since_ms is None:
             return None
@@ -591,6 +601,9 @@ class EnsembleCore:
 
     def _leave(self, member: Member, now_ms: int, state: State = State.LOOKING) -> None:
         self._terms.pop(member.number, None)
+        leader = member.leader
+        if leader is not None and self._is_led(member, leader) and member.voting:
+            self._terms[leader.number].unnoticed.add(member.number)
         member.leave(now_ms, state)
         member.catch_up(self.log.since(member.applied)[: member.logged - member.applied])
 
@@ -705,6 +718,7 @@ class EnsembleCore:
         member.catch_up(self.log.since(member.applied))
         member.logged = len(self.log)
         member.looking_since_ms = now_ms
+        self._terms[leader.number].unnoticed.discard(member.number)
         member.serve(State.FOLLOWING if member.voting else State.OBSERVING, leader, leader.epoch)
         if member.voting:
             member.tail = list(leader.tail)
