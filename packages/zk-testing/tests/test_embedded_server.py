@@ -9,6 +9,7 @@ import re
 import socket
 import threading
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
@@ -20,6 +21,9 @@ from zk_testing.errors import ClusterError, ConversationError
 from zk_testing.rawclient import RawClient
 from zk_wire import (
     ADMIN_WORDS,
+    ClientConnection,
+    ConnectRequest,
+    ConnectResponse,
     CreateRequest,
     Exchange,
     ExistsRequest,
@@ -345,29 +349,58 @@ def test_sessions_expire_in_an_asyncio_loop() -> None:
     asyncio.run(talk())
 
 
-def test_the_command_serves_until_it_is_stopped() -> None:
-    shown, end = io.StringIO(), threading.Event()
+@contextlib.contextmanager
+def command(*arguments: str) -> Iterator[str]:
+    """The address of a server of the command line, which ends well with the block."""
+    ready, end = threading.Event(), threading.Event()
     codes: list[int] = []
 
     class Shown(io.StringIO):
         def flush(self) -> None:
             ready.set()
 
-    ready = threading.Event()
-    shown = Shown()
-
     def run() -> None:
-        codes.append(main(["serve", "--version", "3.8"], until=end))
+        codes.append(main(["serve", *arguments], until=end))
 
+    shown = Shown()
     with contextlib.redirect_stdout(shown):
         thread = threading.Thread(target=run)
         thread.start()
-        assert ready.wait(10)
-        with RawClient(shown.getvalue().strip()) as raw:
-            raw.request(ExistsRequest("/", False))
-        end.set()
-        thread.join(10)
+        try:
+            assert ready.wait(10)
+            yield shown.getvalue().strip()
+        finally:
+            end.set()
+            thread.join(10)
     assert codes == [0]
+
+
+def test_the_command_serves_until_it_is_stopped() -> None:
+    with command("--version", "3.8") as address, RawClient(address) as raw:
+        raw.request(ExistsRequest("/", False))
+
+
+def test_a_command_that_is_started_again_tells_old_clients_that_their_session_is_gone() -> None:
+    def connect(session: tuple[int, bytes], seen: int) -> tuple[int, int]:
+        request = ConnectRequest(seen, 5000, session[0], session[1], False)
+        host, _, port = address.rpartition(":")
+        with socket.create_connection((host, int(port)), 5) as sock:
+            sock.sendall(ClientConnection().connect(request))
+            answer = ConnectResponse.decode(sock.recv(4096)[4:])
+        return answer.timeout_ms, answer.session_id
+
+    with command() as address, RawClient(address) as raw:
+        seen = parse_srvr(ask_word(address, "srvr")).zxid
+        session = raw.session
+        assert connect(session, seen) == (5000, session[0])
+    with command() as address:
+        assert connect(session, seen) == (0, 0)
+
+
+@pytest.mark.parametrize("zxid", [-1, 1 << 62])
+def test_a_first_zxid_that_leaves_no_room_is_refused(zxid: int) -> None:
+    with pytest.raises(ValueError, match="first_zxid is at least 0 and below"):
+        server_of(first_zxid=zxid)
 
 
 def test_the_command_says_why_it_cannot_serve(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,10 @@
 """The command line: `python -m zk_testing serve [--port 2181] [--version 3.9]`.
 
 Rule: prints one line when it serves, the connection string, and serves until it is interrupted.
+
+A server that is started again has lost its data. Its zxids are above those of the one before all the same: a client
+that knew that one then finds its session expired, which it can handle; a server behind what it has seen would refuse
+it for ever.
 """
 
 from __future__ import annotations
@@ -8,9 +12,10 @@ from __future__ import annotations
 import argparse
 import sys
 import threading
+import time
 from collections.abc import Sequence
 
-from .embedded import EmbeddedServer
+from .embedded import EmbeddedServer, Settings
 
 __all__ = ["main"]
 
@@ -26,7 +31,8 @@ def main(arguments: Sequence[str] | None = None, *, until: threading.Event | Non
     serve.add_argument("--tick", type=int, default=200, metavar="MS", help="tickTime in ms (default: %(default)s)")
     options = parser.parse_args(arguments)
     try:
-        server = EmbeddedServer(version=options.version, port=options.port, host=options.host, tick_ms=options.tick)
+        settings = Settings(version=options.version, tick_ms=options.tick, first_zxid=_first_zxid())
+        server = EmbeddedServer(port=options.port, host=options.host, settings=settings)
         server.start()
     except (OSError, ValueError) as error:
         print(f"cannot serve: {error}", file=sys.stderr)
@@ -38,6 +44,11 @@ def main(arguments: Sequence[str] | None = None, *, until: threading.Event | Non
         except KeyboardInterrupt:
             pass
     return 0
+
+
+def _first_zxid() -> int:
+    """More than any server has reached that was started here before: the time, with room for 2**20 changes each ms."""
+    return time.time_ns() // 1_000_000 << 20
 
 
 if __name__ == "__main__":

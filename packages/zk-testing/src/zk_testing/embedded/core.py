@@ -32,6 +32,7 @@ class ServerCore(Front):
 
     def __init__(self, settings: Settings | None = None, *, now_ms: int) -> None:
         super().__init__(settings or Settings(), now_ms)
+        self.last_zxid = self.settings.first_zxid
         self.sessions = Sessions(tick_ms=self.settings.tick_ms, start_ms=now_ms, server_id=self.settings.server_id)
         self._zxids_skipped = 0  # how many were given since the last one that was applied
         never = self.settings.never_used_ms

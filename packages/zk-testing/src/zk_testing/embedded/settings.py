@@ -26,6 +26,7 @@ class Settings:
     auth_required: schemes of which a connection needs one before any request.   max_frame: jute.maxbuffer, in bytes.
     container_check_ms: between two looks for containers and TTL nodes whose time has come.
     never_used_ms: after which a container that never had children goes; None is the version's default, 0 is never.
+    first_zxid: what a single server counts its zxids from; those of an ensemble begin with the number of its leader.
     """
 
     version: str = "3.9"
@@ -46,6 +47,7 @@ class Settings:
     container_check_ms: int = 1000
     never_used_ms: int | None = None
     server_id: int = 1
+    first_zxid: int = 0
 
     def __post_init__(self) -> None:
         """Refuse what no server could be; raises ValueError."""
@@ -54,6 +56,8 @@ class Settings:
             raise ValueError(
                 f"tick_ms and container_check_ms are at least 1, not {self.tick_ms} and {self.container_check_ms}"
             )
+        if not 0 <= self.first_zxid < 1 << 62:
+            raise ValueError(f"first_zxid is at least 0 and below {1 << 62}, not {self.first_zxid}")
         least, most = self.timeout_bounds_ms()
         if not 0 < least <= most:
             raise ValueError(f"session timeouts lie between 0 and the longest, not from {least} ms to {most} ms")
