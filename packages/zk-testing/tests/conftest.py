@@ -9,6 +9,8 @@ import pytest
 from zk_testing import _process
 from zk_testing.cluster import live_clusters
 
+pytest_plugins = ["pytester"]
+
 
 @pytest.fixture
 def nothing_left() -> Iterator[None]:
