@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         Settings,
         VirtualClock,
     )
+    from .harness import ZooKeeperHarness, ZooKeeperTestCase
 
 __all__ = [
     "Choice",
@@ -33,6 +34,8 @@ __all__ = [
     "Mode",
     "Settings",
     "VirtualClock",
+    "ZooKeeperHarness",
+    "ZooKeeperTestCase",
 ]
 
 
@@ -42,6 +45,10 @@ def __getattr__(name: str) -> object:
         from ._choice import Choice
 
         return Choice
+    if name in ("ZooKeeperHarness", "ZooKeeperTestCase"):
+        from . import harness
+
+        return getattr(harness, name)
     if name in __all__:
         from . import embedded
 

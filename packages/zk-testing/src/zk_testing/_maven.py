@@ -9,7 +9,6 @@ file is fetched once. `tools/pin.py` in this package's repository writes the pin
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import http.client
 import json
@@ -156,7 +155,12 @@ def _fetch_once(jar: PinnedJar, directory: Path, url: str) -> None:
 
 @contextmanager
 def _lock(path: Path) -> Generator[None]:
-    """Hold an exclusive lock on a file; the kernel lets go of it when the process dies."""
+    """Hold an exclusive lock on a file; the kernel lets go of it when the process dies. Windows has no such lock."""
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
     deadline = time.monotonic() + _LOCK_TIMEOUT
     with path.open("ab") as file:
         while True:

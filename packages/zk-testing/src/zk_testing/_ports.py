@@ -6,12 +6,12 @@ server must find its port again.
 A port the system picks (bind to 0) is free only until somebody else binds it, and outgoing connections of any program
 take ports from the same range. So ports come from below the range of outgoing connections, and each one is held by a
 lock on one byte of a file shared by all test processes of this user: a byte-range lock needs no cleaning up, since the
-kernel drops it when the process dies. The file itself is empty and stays.
+kernel drops it when the process dies. The file itself is empty and stays. Where the system has no such locks (Windows),
+ports are safe within one process only.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
 import socket
 import tempfile
@@ -37,20 +37,20 @@ def reserve_ports(count: int) -> list[int]:
     top = _first_outgoing_port()
     ports: list[int] = []
     with _mutex:
-        file = _lock_file()
+        _open_lock_file()
         # Every process begins elsewhere, so that workers rarely try each other's ports.
         start = os.getpid() * 97 % (top - _LOWEST)
         for offset in range(top - _LOWEST):
             if len(ports) == count:
                 break
             port = _LOWEST + (start + offset) % (top - _LOWEST)
-            if port in _held or not _lock(file, port):
+            if port in _held or not _lock(port):
                 continue
             if _is_free(port):
                 _held.add(port)
                 ports.append(port)
             else:
-                fcntl.lockf(file, fcntl.LOCK_UN, 1, port)
+                _unlock(port)
     if len(ports) < count:
         release_ports(ports)
         raise OSError(f"no {count} free TCP ports between {_LOWEST} and {top}: found {len(ports)}")
@@ -63,28 +63,43 @@ def release_ports(ports: list[int]) -> None:
         for port in ports:
             if port in _held:
                 _held.discard(port)
-                if _file is not None and _file_owner == os.getpid():
-                    fcntl.lockf(_file, fcntl.LOCK_UN, 1, port)
+                _unlock(port)
 
 
-def _lock_file() -> int:
+def _open_lock_file() -> None:
     global _file, _file_owner
-    if _file is None or _file_owner != os.getpid():
-        # Never closed: closing any handle of the file in a process drops all its locks on it (POSIX). A forked child
-        # owns none of its parent's ports, and opens its own.
-        _held.clear()
-        path = Path(tempfile.gettempdir()) / f"zk-testing-ports-{os.getuid()}.lock"
-        _file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        _file_owner = os.getpid()
-    return _file
+    if _file is not None and _file_owner == os.getpid():
+        return
+    # Never closed: closing any handle of the file in a process drops all its locks on it (POSIX). A forked child
+    # owns none of its parent's ports, and opens its own.
+    _held.clear()
+    _file_owner = os.getpid()
+    user = os.getuid() if hasattr(os, "getuid") else os.environ.get("USERNAME", "")
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
+    _file = os.open(Path(tempfile.gettempdir()) / f"zk-testing-ports-{user}.lock", flags, 0o600)
 
 
-def _lock(file: int, port: int) -> bool:
+def _lock(port: int) -> bool:
     try:
-        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+        import fcntl
+    except ImportError:
+        return True
+    if _file is None:
+        raise AssertionError("the file is opened before anything in it is locked")
+    try:
+        fcntl.lockf(_file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
     except OSError:
         return False
     return True
+
+
+def _unlock(port: int) -> None:
+    try:
+        import fcntl
+    except ImportError:
+        return
+    if _file is not None and _file_owner == os.getpid():
+        fcntl.lockf(_file, fcntl.LOCK_UN, 1, port)
 
 
 def _is_free(port: int) -> bool:

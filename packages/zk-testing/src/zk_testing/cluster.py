@@ -74,6 +74,7 @@ def start_cluster(
     java_properties: Mapping[str, str | int] | None = None,
     jvm_flags: Sequence[str] = (),
     heap_mb: int = 256,
+    first_port: int = 0,
     timeout: float = 60.0,
 ) -> Cluster:
     """Start real servers and return when all of them serve.
@@ -85,6 +86,7 @@ def start_cluster(
     read_only_mode: a member without a quorum serves read-only clients.
     config: settings of zoo.cfg, over the defaults.   java_properties: system properties (-D), over the defaults.
     jvm_flags: further arguments of java.   heap_mb: the most heap each server may use.
+    first_port: 0 takes free ports; else server n has first_port + 10 (n - 1) for clients, and the two after it.
     timeout: seconds until all must serve.
     Raises NoServerError when that version cannot be had here; ClusterError when a server does not come up, after which
     nothing is left running; ValueError for numbers that make no cluster.
@@ -98,6 +100,8 @@ def start_cluster(
         raise ValueError(
             f"tick_ms is at least 1, heap_mb at least 32 and timeout above 0, not {tick_ms}, {heap_mb}, {timeout}"
         )
+    if first_port and not 1024 <= first_port <= 65535 - 10 * size:
+        raise ValueError(f"first_port leaves room for {size} servers between 1024 and 65535, not {first_port}")
     distribution = find_server(version)
     settings: dict[str, str] = {
         "tickTime": str(tick_ms),
@@ -111,13 +115,13 @@ def start_cluster(
     properties |= {name: str(value) for name, value in (java_properties or {}).items()}
     deadline = time.monotonic() + timeout
     for attempt in range(1, _ATTEMPTS + 1):
-        cluster = Cluster(distribution, size, observers, settings, properties, jvm_flags, heap_mb)
+        cluster = Cluster(distribution, size, observers, settings, properties, jvm_flags, heap_mb, first_port)
         try:
             cluster._start(max(1.0, deadline - time.monotonic()))
             return cluster
         except ClusterError as error:
             cluster.stop()
-            if attempt == _ATTEMPTS or not is_port_conflict(error.log):
+            if attempt == _ATTEMPTS or first_port or not is_port_conflict(error.log):
                 raise
         except BaseException:
             cluster.stop()
@@ -137,18 +141,20 @@ class Cluster:
         java_properties: Mapping[str, str],
         jvm_flags: Sequence[str],
         heap_mb: int,
+        first_port: int = 0,
     ) -> None:
         self.distribution = distribution
         self._owner = os.getpid()
         self._stopped = False
         ensemble = size > 1 or config.get("standaloneEnabled") == "false"
-        self._ports = reserve_ports(size * 3 if ensemble else size)
+        self._reserved = [] if first_port else reserve_ports(size * 3 if ensemble else size)
+        ports = self._reserved or [first_port + 10 * index + use for use in range(3) for index in range(size)]
         self._folder = make_folder()
         servers: list[str] = []
         if ensemble:
             config = {"reconfigEnabled": "true", **config}
             for index in range(size):
-                port, quorum, election = self._ports[index::size]
+                port, quorum, election = ports[index::size]
                 kind = "observer" if index >= size - observers else "participant"
                 servers.append(f"server.{index + 1}={HOST}:{quorum}:{election}:{kind};{HOST}:{port}")
         self._members = tuple(
@@ -156,7 +162,7 @@ class Cluster:
                 MemberPlan(
                     distribution=distribution,
                     number=index + 1,
-                    port=self._ports[index],
+                    port=ports[index],
                     servers=tuple(servers),
                     config=config,
                     java_properties=java_properties,
@@ -280,7 +286,7 @@ class Cluster:
         finally:
             _stopped.append(StoppedCluster(repr(self), self._logs(200)))
             remove_folder(self._folder)
-            release_ports(self._ports)
+            release_ports(self._reserved)
             with _registry, suppress(ValueError):
                 _live.remove(self)
 
