@@ -126,6 +126,13 @@ def test_a_cut_is_exactly_where_it_was_asked_for(
     assert faults.connections == 0
 
 
+def test_a_lost_reply_was_struck_by_the_rule_that_lost_it_and_no_other(client: Talker, faults: MemoryFaults) -> None:
+    late, lost = faults.delay(0.5, "create"), faults.lose_reply("create")
+    client.exchange(CREATE)
+    assert (late.struck, len(lost.struck)) == ((), 1)
+    assert faults.record[-1].fault == lost.line
+
+
 def test_a_cut_inside_delivers_so_many_bytes(client: Talker, faults: MemoryFaults) -> None:
     faults.cut_inside("get_data", after_bytes=7)
     client.line.send(client.wire.send(Exchange.of(ROOT)))

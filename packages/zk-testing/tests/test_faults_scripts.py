@@ -144,6 +144,18 @@ def test_the_same_seed_and_traffic_give_the_same_faults() -> None:
     assert len(runs[0][1].split(";")) > 20
 
 
+def test_connections_before_the_chance_change_nothing() -> None:
+    scripts = []
+    for earlier in (0, 3):
+        faults = MemoryFaults(MemoryServer())
+        for _ in range(earlier):
+            Talker(faults).close_session()  # type: ignore[arg-type]
+        run = faults.random(7, rates=RATES)
+        traffic(faults)
+        scripts.append(run.script)
+    assert scripts[0] == scripts[1]
+
+
 def test_another_seed_gives_other_faults() -> None:
     scripts = set()
     for seed in range(3):

@@ -229,6 +229,26 @@ def test_a_client_that_leaves_during_the_silence_does_not_disturb_it(embedded: E
         proxy.wait_for_connections(0)
 
 
+def test_while_a_session_is_held_who_comes_waits(proxy: FaultProxy) -> None:
+    held = proxy._do(lambda: proxy._core.hold(set()))
+    with socket.create_connection(("127.0.0.1", proxy.port), 5):
+        for _ in range(5):
+            proxy._do(lambda: None)  # a turn of the loop, in which it could have been let in
+        assert proxy.connections == 0
+        proxy._do(lambda: proxy._core.let_go(held))
+        proxy.wait_for_connections(1)
+
+
+def test_a_connection_that_ends_without_its_session_is_no_expiry(embedded: EmbeddedServer) -> None:
+    with FaultProxy(embedded) as proxy:
+        raw = RawClient(proxy.address)
+        proxy.freeze()
+        embedded.drop_connections(raw.session_id)
+        with pytest.raises(TestingError, match=f"the connection of session 0x{raw.session_id:x}, not the session"):
+            proxy.expire_session(how="silence")
+        raw.close()
+
+
 def test_a_server_that_is_gone_cannot_expire_a_session(embedded: EmbeddedServer) -> None:
     with FaultProxy(embedded) as proxy:
         raw = RawClient(proxy.address)
