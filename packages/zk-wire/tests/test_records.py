@@ -137,7 +137,7 @@ def test_wrong_arguments_are_named(args: tuple[object, ...], kwargs: dict[str, o
 
 
 def test_help_shows_the_fields() -> None:
-    assert str(inspect.signature(AuthPacket)) == "(scheme: 'UString', auth: 'Buffer | None', type: 'Int' = 0)"
+    assert str(inspect.signature(AuthPacket)) == "(scheme: 'UString | None', auth: 'Buffer | None', type: 'Int' = 0)"
 
 
 def test_a_record_can_be_matched_by_position() -> None:

@@ -171,3 +171,9 @@ def test_an_error_may_have_a_body() -> None:
 def test_a_credential_shows_in_no_event() -> None:
     [received] = connected().receive(frame(-4, AuthPacket("digest", b"user:hunter2").payload()))
     assert "hunter2" not in repr(received)
+
+
+def test_an_auth_packet_without_a_scheme_is_read() -> None:
+    content = b"\0\0\0\5\0\0\0\x64" + bytes(4) + b"\xff\xff\xff\xff" * 2
+    events = connected().receive(len(content).to_bytes(4, "big") + content)
+    assert events == [RequestReceived(5, 100, AuthPacket(None, None))]

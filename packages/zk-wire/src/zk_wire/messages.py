@@ -271,13 +271,16 @@ class CloseSessionRequest(Request[EmptyResponse]):
 
 
 class AuthPacket(Request[EmptyResponse]):
-    """Add an identity to the connection.   auth: for the scheme digest, b"user:password"."""
+    """Add an identity to the connection.   auth: for the scheme digest, b"user:password".
+
+    scheme: None is read, since servers read it, and is a scheme that none knows.
+    """
 
     opcode = OpCode.AUTH
     _secret = ("auth",)
     _wire_order = ("type", "scheme", "auth")
 
-    scheme: UString
+    scheme: UString | None
     auth: Buffer | None
     type: Int = 0
 
