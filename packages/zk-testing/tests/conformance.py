@@ -24,6 +24,7 @@ from zk_testing.embedded import MemoryConnection, MemoryServer, Settings
 from zk_testing.rawclient import RawClient
 from zk_wire import (
     OPEN_ACL_UNSAFE,
+    READ_ACL_UNSAFE,
     AuthPacket,
     CloseSessionRequest,
     ConnectRequest,
@@ -41,6 +42,7 @@ from zk_wire import (
 
 __all__ = ["Pair"]
 
+CONFIG = "/zookeeper/config"
 _PATIENCE = 20.0  # seconds
 _ROUNDS = 50  # questions until a real server has noticed that connections are gone
 
@@ -190,9 +192,11 @@ class _Game:
                 for name in raw.request(GetChildrenRequest(path, False)).children:
                     if name not in ("zookeeper", "quota", "config"):
                         _delete(raw, f"{path.rstrip('/')}/{name}")
-            for path in ("/", "/zookeeper", "/zookeeper/quota"):
+            for path in ("/", "/zookeeper", "/zookeeper/quota", CONFIG):
                 data, stat = (reply := raw.request(GetDataRequest(path, False))).data, reply.stat
-                assert raw.request(GetACLRequest(path)).acl == list(OPEN_ACL_UNSAFE)
+                assert raw.request(GetACLRequest(path)).acl == list(
+                    READ_ACL_UNSAFE if path == CONFIG else OPEN_ACL_UNSAFE
+                )
                 node = core.tree.nodes[path]
                 node.data = data
                 node.version, node.mzxid, node.mtime = stat.version, stat.mzxid, stat.mtime

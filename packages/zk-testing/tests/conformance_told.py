@@ -1,7 +1,7 @@
 """What a server has said, in a form in which two servers can be compared.
 
 Rule: zxids stay as they are. Times are not compared, but each must belong to one zxid; sessions are numbered as they
-come. What has no order at a server (children, identities) has none here.
+come. Lists are compared in their order: it is that of Java's sets, and the same in all releases.
 """
 
 from __future__ import annotations
@@ -65,9 +65,7 @@ class Ear:
                 ephemeral_owner=self.sessions.get(owner, owner),
             )
         if isinstance(value, list):
-            plain = [self._plain(item) for item in value]
-            ordered = any(isinstance(item, Record) and "Result" in type(item).__name__ for item in value)
-            return plain if ordered else sorted(plain, key=repr)
+            return [self._plain(item) for item in value]
         if isinstance(value, ACL):
             return value
         if isinstance(value, Record):

@@ -23,7 +23,7 @@ import pytest
 from conformance import Pair
 from conformance_play import play
 from conformance_scripts import BASE, OPEN, scripts
-from conformance_servers import VERSIONS, started
+from conformance_servers import SCENES, VERSIONS, play_scenes, started
 from conformance_steps import Ask, Step, as_code, is_harmless
 from conformance_told import DifferenceError
 from hypothesis import given, settings
@@ -59,6 +59,22 @@ def test_the_embedded_server_says_what_the_real_one_says(pair: Pair) -> None:
     if played.difference:
         pytest.fail(played.difference, pytrace=False)
     assert played.operations >= OPERATIONS
+
+
+@pytest.mark.cluster
+@pytest.mark.parametrize("name", [*SCENES, "read-only"])
+def test_the_scenes_written_by_hand_go_alike(name: str) -> None:
+    version = CHOSEN[-1]
+    try:
+        found = play_scenes(version, name)
+    except NoServerError as error:
+        if os.environ.get("ZK_TESTING_REQUIRE_REAL") == "1":
+            raise
+        pytest.skip(str(error))
+
+    differences = [f"{scene}: {difference}" for scene, difference in found.items() if difference]
+    assert not differences, f"version {version}:\n" + "\n".join(differences)
+    assert found
 
 
 class PairWithOneDifference(Pair):

@@ -465,6 +465,18 @@ def test_ipv6_addresses_are_accepted_since_3_9_4(version: str, code: int) -> Non
     assert one(version).code(CreateRequest("/a", b"", [ACL(31, Id("ip", "::1"))], 0)) == code
 
 
+@pytest.mark.parametrize(
+    ("address", "code"),
+    [
+        *(("127.0.0.5.", -114), ("0127.0.0.5", 0), ("+127.0.0.5", 0), ("1.2.3.4/8/8", -114), ("1.2.3.4/+8", 0)),
+        *(("::", 0), ("::ffff:1.2.3.4", -114), ("fe80::1%1", -114), ("::-1", 0), ("::00001", -114), ("1::2::3", -114)),
+        *(("1:2:3:4:5:6:7::", 0), ("1:2:3:4::5:6:7:8", -114), ("::1/128", 0), ("::1/129", -114), ("::1/", -114)),
+    ],
+)
+def test_addresses_are_read_as_java_reads_them(address: str, code: int) -> None:
+    assert one("3.9.6").code(CreateRequest("/a", b"", [ACL(31, Id("ip", address))], 0)) == code
+
+
 def test_auth_stands_for_who_asks_and_duplicates_are_dropped() -> None:
     me = one()
     assert me.auth("digest", b"bob:pw") == 0

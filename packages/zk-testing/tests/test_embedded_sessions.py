@@ -312,6 +312,19 @@ def test_where_authentication_is_required_everything_else_is_refused_and_closed(
     assert again.code(ExistsRequest("/", False)) == 0
 
 
+@pytest.mark.parametrize("version", ["3.6", "3.9"])
+def test_a_request_that_cannot_be_decoded_waits_for_authentication_too(version: str) -> None:
+    talker = Talker(server_of(version, auth_required=frozenset({"digest"})))
+    assert talker.raw(20, xid=5) == [(5, 0, -124, b"")]
+    assert talker.closed
+
+
+def test_no_scheme_is_an_unknown_scheme() -> None:
+    talker = Talker(server_of())
+    assert talker.raw(100, b"\0\0\0\0" + b"\xff\xff\xff\xff" * 2, xid=5) == [(5, 0, -115, b"")]
+    assert talker.closed
+
+
 # Read-only and starting servers
 
 
@@ -324,6 +337,22 @@ def test_a_read_only_server_closes_all_and_then_takes_only_those_who_accept_it()
     assert connect_raw(server, ConnectRequest(timeout_ms=5000, read_only=False).encode()) == (None, 0, True)
     answer, _length, _closed = connect_raw(server, ConnectRequest(timeout_ms=5000, read_only=True).encode())
     assert answer is not None and answer.read_only is True and answer.timeout_ms == 5000
+
+
+def test_a_read_only_server_of_3_6_ends_sessions_and_counts_them_apart_from_its_history() -> None:
+    server = server_of("3.6")
+    talker = Talker(server)
+    talker.create("/e", flags=1)
+    server.set_mode(Mode.READ_ONLY)
+
+    again = Talker(server, talker.session, read_only=True)
+    closing = again.exchange(CloseSessionRequest())
+
+    assert (closing.error, closing.zxid) == (0, 2)  # as before
+    assert again.closed
+    later = Talker(server, read_only=True)
+    assert later.exchange(ExistsRequest("/e", False)).error == -101
+    assert later.exchange(ExistsRequest("/e", False)).zxid == 2
 
 
 @pytest.mark.parametrize("version", ["3.7", "3.9"])

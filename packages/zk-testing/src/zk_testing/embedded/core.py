@@ -34,6 +34,8 @@ class ServerCore(Front):
         super().__init__(settings or Settings(), now_ms)
         self.last_zxid = self.settings.first_zxid
         self.sessions = Sessions(tick_ms=self.settings.tick_ms, start_ms=now_ms, server_id=self.settings.server_id)
+        self._read_only_zxids = 0  # how many were given since it has had no quorum
+        self._read_only_history = False  # whether there was any transaction before
         self._zxids_skipped = 0  # how many were given since the last one that was applied
         never = self.settings.never_used_ms
         self._never_used_ms = self.profile.never_used_ms if never is None else never
@@ -97,6 +99,7 @@ class ServerCore(Front):
         if mode is self.mode:
             return []
         self.mode = mode
+        self._read_only_zxids, self._read_only_history = 0, self.last_zxid > 0
         for session in self.sessions.all():
             if session.local:
                 self.sessions.remove(session)
@@ -122,7 +125,7 @@ class ServerCore(Front):
                 self._mute(client)
                 return
             session = self.sessions.create(timeout_ms, now_ms, local=read_only)
-            if not session.local:
+            if not session.local or not local_only:
                 self._commit((Nothing(),), now_ms)
         else:
             previous = self._owners.get(request.session_id)
@@ -150,7 +153,7 @@ class ServerCore(Front):
 
     def _end_session(self, session: Session, now_ms: int, closing: Client | None = None) -> None:
         """closing: the connection that asked for it, which is still to be answered."""
-        if not session.local:
+        if not session.local or not self.profile.read_only_needs_local_sessions:
             self._commit((CloseSession(session.id),), now_ms)
         self.sessions.remove(session)
         owner = self._owners.get(session.id)
@@ -180,10 +183,18 @@ class ServerCore(Front):
 
     def _commit(self, changes: tuple[Change, ...], now_ms: int) -> list[Applied]:
         """Give changes the next zxid, apply them, and tell whoever watches."""
-        self.last_zxid += 1 + self._zxids_skipped
-        self._zxids_skipped = 0
-        applied = apply(self.tree, Transaction(self.last_zxid, now_ms, changes))
+        if self.mode is Mode.READ_ONLY:
+            # Only servers until 3.6 get here, with a session that begins or ends. They count these from 1, which is
+            # less than any zxid of an ensemble's history, if it has one.
+            self._read_only_zxids += 1
+            zxid = self._read_only_zxids
+            if not self._read_only_history:
+                self.last_zxid = zxid
+        else:
+            zxid = self.last_zxid = self.last_zxid + 1 + self._zxids_skipped
+            self._zxids_skipped = 0
+        applied = apply(self.tree, Transaction(zxid, now_ms, changes))
         for result in applied:
             if result.events:
-                self._tell(result.events, self.last_zxid)
+                self._tell(result.events, zxid)
         return applied

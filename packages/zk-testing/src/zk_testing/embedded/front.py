@@ -273,7 +273,12 @@ class Front:
         read = self._reads.get(opcode)
         try:
             if self.mode is Mode.READ_ONLY and (
-                opcode in _NOT_READ_ONLY or (isinstance(request, CloseSessionRequest) and not session.local)
+                opcode in _NOT_READ_ONLY
+                or (
+                    isinstance(request, CloseSessionRequest)
+                    and not session.local
+                    and self.profile.read_only_needs_local_sessions
+                )
             ):
                 raise RefusedError(ErrorCode.NOT_READ_ONLY)
             if read is not None:
@@ -302,13 +307,14 @@ class Front:
     def _malformed(self, client: Client, event: MalformedRequest, now_ms: int) -> None:
         opcode = event.opcode
         self._count(client, opcode)
-        refused = opcode == OpCode.DELETE_CONTAINER and self.profile.closes_on_delete_container
-        if refused or opcode in (OpCode.AUTH, OpCode.SASL):
+        if opcode in (OpCode.AUTH, OpCode.SASL):
             self._close(client)
         elif self._is_authenticated(client, event.xid):
             if client.session is not None:
                 self._touch(client.session, now_ms)
-            if opcode == OpCode.WHO_AM_I and opcode not in self._reads:
+            if opcode == OpCode.DELETE_CONTAINER and self.profile.closes_on_delete_container:
+                self._close(client)
+            elif opcode == OpCode.WHO_AM_I and opcode not in self._reads:
                 self._unknown(client, event.xid)
             else:
                 self._refuse_malformed(client, event, now_ms)

@@ -9,7 +9,7 @@ IPAuthenticationProvider.java.
 
 from __future__ import annotations
 
-import ipaddress
+import re
 from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from hashlib import sha1
@@ -24,6 +24,7 @@ __all__ = ["SUPER", "allows", "check_permission", "digest_of", "fix_acl", "in_or
 SUPER = Id("super", "")
 _ANYONE = Id("world", "anyone")
 _BUCKETS = 16  # of the set of a connection's identities, enough for eleven
+_GROUP = re.compile(r"(?=.{1,4}\Z)[+-]?[0-9A-Fa-f]+")  # of an IPv6 address
 
 
 def fix_acl(acl: Sequence[ACL] | None, identities: Iterable[Id], *, ipv6: bool) -> tuple[ACL, ...]:
@@ -115,15 +116,12 @@ def _matches(wanted: Id, identity: Id) -> bool:
 def _network(text: str, ipv6: bool) -> tuple[bytes, int] | None:
     """(address, number of bits that count) of "1.2.3.4", "1.2.3.4/24", and where IPv6 is known the same of it."""
     address, slash, bits = text.partition("/")
-    parts = _java_split(address, ".")
+    parts = address.split(".")
     raw: bytes
     if len(parts) == 4 and all(part.lstrip("+").isdecimal() and 0 <= int(part) <= 255 for part in parts):
         raw = bytes(int(part) for part in parts)
-    elif ipv6 and ":" in address:
-        try:
-            raw = ipaddress.IPv6Address(address).packed
-        except ValueError:
-            return None
+    elif ipv6 and ":" in address and (found := _ipv6(address)) is not None:
+        raw = found
     else:
         return None
     if not slash:
@@ -131,6 +129,17 @@ def _network(text: str, ipv6: bool) -> tuple[bytes, int] | None:
     if not bits.lstrip("+").isdecimal() or int(bits) > len(raw) * 8:
         return None
     return raw, int(bits)
+
+
+def _ipv6(text: str) -> bytes | None:
+    """An address of eight groups, or fewer with one "::"; no dotted part, no zone, but signs, as Java reads numbers."""
+    head, gap, tail = text.partition("::")
+    groups = [part.split(":") if part else [] for part in (head, tail)]
+    count = len(groups[0]) + len(groups[1])
+    if not all(_GROUP.fullmatch(group) for group in groups[0] + groups[1]) or (count > 7 if gap else count != 8):
+        return None
+    groups.insert(1, ["0"] * (8 - count))
+    return b"".join((int(group, 16) & 0xFFFF).to_bytes(2, "big") for part in groups for group in part)
 
 
 def _java_split(text: str, separator: str) -> list[str]:

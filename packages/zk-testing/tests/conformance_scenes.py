@@ -1,0 +1,480 @@
+"""Scenes for servers of the configuration "brief": connects good and bad, frames, texts, identities, quotas, time.
+
+Rule: see conformance_stage.py. Every scene works below a node of its own and takes away what it has created.
+"""
+
+from __future__ import annotations
+
+import time
+
+from conformance_stage import Scene, Stage
+
+from zk_wire import (
+    ACL,
+    OPEN_ACL_UNSAFE,
+    AddWatchRequest,
+    AuthPacket,
+    CloseSessionRequest,
+    ConnectRequest,
+    CreateContainerRequest,
+    CreateRequest,
+    CreateTTLRequest,
+    DeleteRequest,
+    ExistsRequest,
+    GetACLRequest,
+    GetChildren2Request,
+    GetChildrenRequest,
+    GetDataRequest,
+    GetEphemeralsRequest,
+    Id,
+    MultiRequest,
+    PingRequest,
+    ReconfigRequest,
+    SaslRequest,
+    SetACLRequest,
+    SetDataRequest,
+    SetWatches,
+    SetWatches2,
+    SyncRequest,
+    WhoAmIRequest,
+    make_digest_acl,
+)
+
+__all__ = ["SCENES"]
+
+OPEN = list(OPEN_ACL_UNSAFE)
+CONNECT = ConnectRequest(timeout_ms=5000).encode()
+
+
+def _framed(content: bytes) -> bytes:
+    return len(content).to_bytes(4, "big") + content
+
+
+def _text(value: bytes) -> bytes:
+    return len(value).to_bytes(4, "big", signed=True) + value
+
+
+# Connecting
+
+
+def timeouts_are_clamped(stage: Stage) -> None:
+    for asked in (-(2**31), -5, 0, 1, 199, 200, 201, 4321, 60_000, 60_001, 2**31 - 1):
+        stage.meet(f"asks for {asked}", timeout_ms=asked).leave()
+
+
+def first_packets_are_judged(stage: Stage) -> None:
+    older = CONNECT[:-1]
+    for first in (
+        *(length.to_bytes(4, "big", signed=True) for length in (-(2**31), -1, 0, 0x100000, 2**31 - 1)),
+        *(b"GET / HTTP/1.1\r\n", b"\x16\x03\x01\x02\x00\x01\x00", b"quit", b"RUOK", b"\xff\xf4\xff\xfd"),
+        *(_framed(CONNECT[:length]) for length in (1, 3, 4, 12, 27, 28, 43)),
+        _framed(older),
+        _framed(CONNECT + b"more"),
+        _framed(b"\0\0\0\7" + CONNECT[4:]),
+        _framed(CONNECT[:28] + b"\0"),
+        _framed(CONNECT[:24] + _text(b"") + b"\0"),
+        _framed(CONNECT[:24] + b"\xff\xff\xff\xff\0"),
+        _framed(CONNECT[:24] + b"\xff\xff\xff\xfe\0"),
+        _framed(CONNECT[:24] + _text(b"a") + b"\5"),
+        _framed(CONNECT[:24] + _text(bytes(40)) + b"\1"),
+        _framed(CONNECT[:24] + b"\0\0\1\0"),
+    ):
+        caller = stage.call(f"begins with {first[:48].hex()}")
+        caller.send(first)
+        caller.take_answer()
+        if caller.session[0]:
+            caller.ping()
+            caller.leave()
+
+
+def sessions_move_and_wrong_passwords_knock_out(stage: Stage) -> None:
+    first = stage.meet("first")
+    first.ask(CreateRequest("/moved", b"", OPEN, 1))
+    second = stage.call("second").resume(first, timeout_ms=3000)
+    first.hear_end()
+    second.ask(GetEphemeralsRequest("/"))
+    own = first.session[1]
+    for number, password in enumerate((b"", None, b"wrong", bytes(16), own + b"x", own[:15])):
+        stage.call(f"with password {number}").resume(first, password=password)
+        second.hear_end()
+        second = stage.call("second").resume(first, timeout_ms=4000)
+    stage.call("ahead").resume(first, last_zxid_seen=2**40)
+    second.ping()
+    stage.call("nearly ahead").connect(last_zxid_seen=stage.ear.last_zxid).leave()
+    ahead = stage.call("just ahead")
+    ahead.connect(last_zxid_seen=stage.ear.last_zxid + 1)
+    for number in (1, -1, 2**63 - 1):
+        stage.call(f"session {number}").connect(session_id=number, password=bytes(16))
+    second.leave()
+    stage.call("too late").resume(first)
+
+
+def requests_come_behind_a_connect(stage: Stage) -> None:
+    caller = stage.call("caller").connect([CreateRequest("/behind", b"", OPEN, 0), GetDataRequest("/behind", True)])
+    other = stage.call("other").resume(caller, behind=[SetDataRequest("/behind", b"x", -1), PingRequest()])
+    caller.hear_end()
+    other.ask(DeleteRequest("/behind", -1))
+    refused = stage.call("refused")
+    refused.connect([CreateRequest("/never", b"", OPEN, 0)], session_id=5, password=bytes(16))
+    other.ask(ExistsRequest("/never", False))
+
+
+def an_address_has_so_many_connections(stage: Stage) -> None:
+    host = "127.0.0.3"
+    callers = [stage.meet(f"caller {number}", host, timeout_ms=5000) for number in range(LIMIT)]
+    late = stage.call("one too many", host)
+    late.take_answer()
+    stage.meet("from elsewhere", "127.0.0.4").leave()
+    callers.pop().leave()
+    # The server notices at its leisure that one has gone.
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline:
+        again = stage.call("again", host)
+        length = len(stage.record)
+        again.connect()
+        if again.session[0]:
+            break
+        del stage.record[length:]
+    again.leave()
+    for caller in callers:
+        caller.leave()
+
+
+LIMIT = 20
+
+
+# Frames
+
+
+def later_frames_are_judged(stage: Stage) -> None:
+    for length in (-(2**31), -1, 0x100000, 2**31 - 1):
+        caller = stage.meet(f"length {length}")
+        caller.send(length.to_bytes(4, "big", signed=True))
+        caller.hear_end()
+    for content in (b"", b"1234", b"1234567"):
+        caller = stage.meet(f"frame {content!r}")
+        caller.send(_framed(content))
+        caller.hear_end()
+    caller = stage.meet("connects twice")
+    caller.send(_framed(CONNECT))
+    caller.hear_end()
+    caller = stage.meet("says ruok")
+    caller.send(b"ruok")
+    caller.hear_end()
+    for opcode in (0, -1, 10, 23, 99, 100_000, -12, 2**31 - 1, -(2**31)):
+        caller = stage.meet(f"opcode {opcode}")
+        caller.ask_bytes(opcode, b"\0\0\0\1x")
+        caller.hear_end()
+        stage.call("survivor").resume(caller).leave()
+
+
+def sizes_have_limits(stage: Stage) -> None:
+    caller = stage.meet("caller")
+    caller.ask(CreateRequest("/big", b"", OPEN, 0))
+    overhead = len(SetDataRequest("/big", b"", -1).payload()) + 4
+    caller.ask(SetDataRequest("/big", bytes(0xFFFFF - overhead), -1))
+    caller.ask(CreateRequest("/big/" + "n" * 300_000, b"", OPEN, 0))
+    caller.ask(GetChildrenRequest("/big", False), DeleteRequest("/big/" + "n" * 300_000, -1))
+    caller.ask(GetDataRequest("/big", False), SetDataRequest("/big", None, -1), GetDataRequest("/big", False))
+    caller.ask(SetWatches(0, [f"/{number:0200d}" for number in range(4900)], [], []))
+    other = stage.meet("other")
+    other.send((0x100000).to_bytes(4, "big") + bytes(100))
+    other.hear_end()
+    stage.call("survivor").resume(other).leave()
+    caller.ask(DeleteRequest("/big", -1))
+
+
+def fields_can_be_absurd(stage: Stage) -> None:
+    caller = stage.meet("caller")
+    for opcode in (1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 14, 15, 16, 17, 18, 19, 22, 101, 103, 104, 105, 106):
+        for body in (b"", b"\0\0\0\x0a/a", b"\x7f\xff\xff\xff", b"\xff\xff\xff\xf9", _text(b"/a"), _text(b"/a") * 2):
+            caller.ask_bytes(opcode, body)
+    for mode in (-2, -1, 2, 3):
+        caller.ask_bytes(106, _text(b"/a") + mode.to_bytes(4, "big", signed=True))
+    for body in (b"\xff\xff\xff\xff", b"\0\0\0\0digest", b"", b"\0\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff"):
+        shy = stage.meet(f"auth {body!r}")
+        shy.ask_bytes(100, body)
+        shy.close()
+    for body in (b"", b"\xff\xff\xff\xff", b"\0\0\0\x09x", b"\xff\xff\xff\xf0"):
+        shy = stage.meet(f"sasl {body!r}")
+        shy.ask_bytes(102, body)
+        shy.close()
+
+
+# Text
+
+_ODD_BYTES = (
+    b"\xff", b"\xc0\xaf", b"\xc1", b"\xe0\x80\xaf", b"\xe2\x82", b"\xe2\x28\xa1", b"\xf0\x9f\x98\x80", b"\xf0\x9f\x98",
+    b"\xf0\x80\x80\xaf", b"\xf4\x90\x80\x80", b"\xf8\x88\x80\x80\x80", b"\xed\xa0\x80", b"\xed\xa0\xbd\xed\xb8\x80",
+    b"\xed\x9f\xbf", b"\xef\xbf\xbd", b"\xef\xbf\xbe", b"\xc3\x28", b"\x80\x80", b"a\xc3", b"\xc3\xa9\xff\xc3\xa9",
+)  # fmt: skip
+_ODD_NAMES = (
+    *("\u0001", "\u001f", " ", "\u007f", "\u0080", "\u009f", "\u00a0", "\u200b", "\u2028", "\ud7ff", "\ue000"),
+    "\uf8ff",
+    *("\uf900", "\uffef", "\ufff0", "\uffff", "\U00010000", "\U0010ffff", ".", "..", "...", ".a", "a.", "a..", "a/.b"),
+    *("a/./b", "a/../b", "", "a/", "a//b", "/a", "\0", "a\0b", "zookeeper"),
+)
+
+
+def text_is_decoded_like_java(stage: Stage) -> None:
+    caller = stage.meet("caller")
+    for odd in _ODD_BYTES:
+        caller.note("bytes", odd.hex())
+        caller.send(_framed(b"\1\0\0\1\0\0\0\x09" + _text(b"/" + odd)))
+        caller.hear(1)
+        caller.send(_framed(b"\1\0\0\2\0\0\0\x69" + bytes(8) + b"\0\0\0\1" + _text(b"/" + odd) + bytes(16)))
+        caller.hear(1)
+        caller.send(_framed(b"\1\0\0\3\0\0\0\1" + _text(b"/" + odd) + _text(b"") + b"\0\0\0\1\0\0\0\x1f"
+                            + _text(b"world") + _text(b"anyone") + bytes(4)))  # fmt: skip
+        caller.hear(1)
+        caller.ask(GetChildrenRequest("/", False))
+        caller.send(_framed(b"\1\0\0\4\0\0\0\2" + _text(b"/" + odd) + b"\xff\xff\xff\xff"))
+        caller.hear(1)
+
+
+def names_are_checked_character_by_character(stage: Stage) -> None:
+    caller = stage.meet("caller")
+    caller.ask(CreateRequest("/names", b"", OPEN, 0))
+    for name in _ODD_NAMES:
+        path = f"/names/{name}"
+        caller.note("name", name.encode("unicode-escape"))
+        caller.ask(CreateRequest(path, b"", OPEN, 0), CreateRequest(path, b"", OPEN, 2))
+        caller.ask(SetDataRequest(path, b"", -1), SetACLRequest(path, OPEN, -1), ExistsRequest(path, False))
+        caller.ask(MultiRequest([DeleteRequest(path, -1)]), SyncRequest(path), AddWatchRequest(path, 0))
+        caller.ask(GetChildren2Request("/names", False), GetACLRequest(path))
+    _delete_all(stage, "/names")
+
+
+def _delete_all(stage: Stage, path: str) -> None:
+    """Take away a tree; what is asked is in the record, in the order of the children."""
+    cleaner = stage.meet("cleaner", auth=b"super:test")
+    ask = GetChildrenRequest(path, False)
+    cleaner.ask(ask)
+    children = stage.record[-1][-1]
+    names = children[1] if isinstance(children, tuple) and len(children) > 1 else []
+    for name in names:
+        cleaner.ask(DeleteRequest(f"{path}/{name}", -1))
+    cleaner.ask(DeleteRequest(path, -1))
+    cleaner.leave()
+
+
+# Who
+
+
+_ADDRESSES = (
+    "127.0.0.5", "127.0.0.4/31", "127.0.0.6/31", "127.0.0.0/8", "0.0.0.0/0", "10.0.0.5/0", "127.0.0.5/32", "127.0.0.1",
+    "128.0.0.0/1", "127.0.0.5/33", "127.0.0.5/-1", "127.0.0.5/", "127.0.0.5/x", "127.0.0", "127.0.0.5.6", "127.0.0.256",
+    "localhost", "", "/8", "127.0.0.5/08", "+127.0.0.5", "127.0.0.5/+8", "127.0.0.5/8/8", " 127.0.0.5", "0127.0.0.5",
+    "127..0.5", "127.0.0.5.", "127.0.0.5..", "-127.0.0.5", "::1", "::1/64", "::", "::ffff:127.0.0.5", "1:2", "::1/129",
+    "::1/", "1::2::3", "::ffff:7f00:5/100", "1:2:3:4:5:6:7:8", "1:2:3:4:5:6:7:8:9", "::12345", "::g", "fe80::1%lo",
+    "1:2:3:4:5:6:1.2.3.4", "::1.2.3.4", "::/0", "[::1]", ":::1", "1::", "0:0:0:0:0:ffff:1.2.3.4", "::1/+8", "::1/-1",
+)  # fmt: skip
+
+
+def addresses_are_matched_by_their_bits(stage: Stage) -> None:
+    owner = stage.meet("owner", auth=b"super:test")
+    friend = stage.meet("127.0.0.5", "127.0.0.5")
+    owner.ask(CreateRequest("/ip", b"x", OPEN, 0))
+    for name in _ADDRESSES:
+        owner.note("ip", name)
+        owner.ask(SetACLRequest("/ip", [ACL(1, Id("ip", name))], -1), GetACLRequest("/ip"))
+        friend.ask(GetDataRequest("/ip", False))
+    owner.ask(DeleteRequest("/ip", -1))
+
+
+def identities_are_proved_and_lost(stage: Stage) -> None:
+    for scheme in ("world", "auth", "super", "sasl", "x509", "key", "ensemble", "nosuch", "", "Digest", "digest "):
+        caller = stage.meet(f"scheme {scheme!r}")
+        caller.ask(AuthPacket(scheme, b"user:password"))
+        caller.close()
+    caller = stage.meet("caller")
+    for credential in (
+        b"u:p",
+        b"u:p",
+        b"nocolon",
+        b"",
+        b":",
+        b":p",
+        b"u:",
+        b"u:p:q",
+        b"\xff:x",
+        b"\xc3\xa9:p",
+        b"\0:p",
+    ):
+        caller.ask(AuthPacket("digest", credential), SyncRequest("/"))
+        caller.ask(WhoAmIRequest())
+        if caller.ended:  # 3.6 does not know whoAmI
+            caller = stage.call("again").resume(caller)
+    caller.ask(CreateRequest("/mine", b"", [ACL(31, Id("auth", ""))], 0), GetACLRequest("/mine"))
+    other = stage.call("other").resume(caller)
+    other.ask(GetDataRequest("/mine", False), SetACLRequest("/mine", OPEN, -1))
+    other.ask(AuthPacket("digest", b"u:p"), GetDataRequest("/mine", False), GetACLRequest("/mine"))
+    other.ask(DeleteRequest("/mine", -1))
+    empty = stage.meet("without data")
+    empty.ask(AuthPacket("digest", None))
+    empty.hear_end()
+    address = stage.meet("address")
+    address.ask(AuthPacket("ip", None), AuthPacket("ip", b"1.2.3.4"), AuthPacket("ip", b"x"))
+    address.ask(SaslRequest(b"token"), SaslRequest(b""))
+
+
+def the_super_user_may_do_everything(stage: Stage) -> None:
+    plain, boss = stage.meet("plain"), stage.meet("boss", auth=b"super:test")
+    secret = [make_digest_acl("somebody", "else", all=True)]
+    boss.ask(CreateRequest("/secret", b"", secret, 0), CreateRequest("/secret/below", b"", secret, 0))
+    for caller in (plain, boss):
+        caller.ask(GetDataRequest("/secret", False), GetACLRequest("/secret"), SetDataRequest("/secret", b"", -1))
+        caller.ask(SetDataRequest("/zookeeper/config", b"x", -1), SetACLRequest("/zookeeper/config", OPEN, 7))
+        caller.ask(ReconfigRequest("server.1=a:1:2;3", None, None, -1), ReconfigRequest(None, "x", None, 5))
+        caller.ask(ReconfigRequest(None, None, "", 0), DeleteRequest("/zookeeper/config", -1))
+        caller.ask(DeleteRequest("/secret/below", -1), DeleteRequest("/secret", -1))
+    boss.ask(SetDataRequest("/zookeeper/config", None, -1), GetDataRequest("/zookeeper/config", False))
+
+
+# Watches and quotas
+
+
+def set_watches_compares_with_every_zxid(stage: Stage) -> None:
+    caller = stage.meet("caller")
+    paths = ["/sw", "/sw/a", "/sw/b", "/sw/gone"]
+    caller.ask(*(CreateRequest(path, b"", OPEN, 0) for path in paths))
+    caller.ask(SetDataRequest("/sw/a", b"", -1), DeleteRequest("/sw/gone", -1), CreateRequest("/sw/b/c", b"", OPEN, 0))
+    caller.ask(DeleteRequest("/sw/b/c", -1), SetACLRequest("/sw/a", OPEN, -1), SetDataRequest("/sw", b"", -1))
+    for ago in range(-2, 14):
+        watcher = stage.meet(f"{ago} ago")
+        since = stage.ear.last_zxid - ago
+        watcher.ask(SetWatches(since, [*paths, "/sw/a"], paths, [*paths, ""]))
+        watcher.ask(SetWatches2(since, paths, ["", *paths], paths, ["/sw"], ["/sw", "/sw"]))
+        watcher.ask(SetDataRequest("/sw/a", b"", -1), CreateRequest("/sw/gone", b"", OPEN, 1))
+        watcher.leave()
+    caller.ask(*(DeleteRequest(path, -1) for path in ("/sw/a", "/sw/b", "/sw")))
+
+
+# Only texts that every release can read: with others a server ends at the next write below the path, for good.
+_LIMITS = (
+    b"count=2,bytes=10", b"count=-1,bytes=3", b"count=3,bytes=-1", b"count=0,bytes=0", b"count=-1,bytes=-1",
+    b"count=-1,bytes=-1=;byteHardLimit=5;countHardLimit=2", b"count=1,bytes=1=;byteHardLimit=-1;countHardLimit=3",
+    b"count=2,bytes=2=;byteHardLimit=0;countHardLimit=0", b"count=1,bytes=9=;byteHardLimit=12;countHardLimit=-1",
+)  # fmt: skip
+
+
+def quotas_count_and_refuse(stage: Stage) -> None:
+    caller = stage.meet("caller")
+    root = "/zookeeper/quota/q"
+    for limits in _LIMITS:
+        caller.note("limits", limits)
+        caller.ask(CreateRequest("/q", b"1", OPEN, 0), CreateRequest("/q/a", b"22", OPEN, 0))
+        caller.ask(CreateRequest(root, b"", OPEN, 0), CreateRequest(f"{root}/zookeeper_limits", limits, OPEN, 0))
+        caller.ask(CreateRequest(f"{root}/zookeeper_stats", b"count=0,bytes=0", OPEN, 0))
+        stats = GetDataRequest(f"{root}/zookeeper_stats", True)
+        for request in (
+            CreateRequest("/q/b", b"", OPEN, 0),
+            CreateRequest("/q/c", b"333", OPEN, 1),
+            SetDataRequest("/q/a", b"333", -1),
+            SetDataRequest("/q/a", b"4444444", -1),
+            SetDataRequest("/q/a", None, 9),
+            CreateRequest("/qq", b"4444", OPEN, 0),
+            MultiRequest([CreateRequest("/q/m", b"1", OPEN, 0), CreateRequest("/q/n", b"1", OPEN, 0)]),
+            SetDataRequest(f"{root}/zookeeper_stats", b"count=1,bytes=1", -1),
+            CreateRequest("/q/d", b"55555", OPEN, 0),
+            SetDataRequest(f"{root}/zookeeper_limits", b"count=1,bytes=1", -1),
+            SetDataRequest("/q/a", b"1", -1),
+        ):
+            caller.ask(request)
+            caller.ask(stats)
+        for path in ("/q/a", "/q/b", "/q/c", "/q/d", "/q/m", "/q/n", "/q", "/qq", f"{root}/zookeeper_limits"):
+            caller.ask(DeleteRequest(path, -1))
+        caller.ask(stats, DeleteRequest(f"{root}/zookeeper_stats", -1), DeleteRequest(root, -1))
+
+
+# Time
+
+
+def a_silent_session_ends_with_its_nodes(stage: Stage) -> None:
+    watcher = stage.meet("watcher", timeout_ms=60_000)
+    watcher.ask(CreateRequest("/life", b"", OPEN, 0), GetChildrenRequest("/life", True))
+    for timeout_ms, loses in ((200, False), (350, True), (400, False)):
+        silent = stage.meet(f"silent for {timeout_ms}", timeout_ms=timeout_ms)
+        silent.ask(CreateRequest("/life/e", b"", OPEN, 1), CreateRequest("/life/f", b"", OPEN, 1))
+        began = time.monotonic()
+        watcher.ask(GetDataRequest("/life/e", True), ExistsRequest("/life/f", True), GetChildrenRequest("/life", True))
+        if loses:
+            silent.close()
+        length = len(stage.record)
+        watcher.hear_events(3)
+        stage.record[length:] = sorted(stage.record[length:], key=repr)  # the order of two ephemerals is free
+        stage.within(began, timeout_ms / 1000 - 0.01, timeout_ms / 1000 + 0.7)
+        if not loses:
+            silent.hear_end()
+        watcher.ping()
+        stage.call("too late").resume(silent)
+    watcher.ask(DeleteRequest("/life", -1))
+
+
+def pings_keep_a_session_and_auth_packets_do_not(stage: Stage) -> None:
+    pinging = stage.meet("pinging", timeout_ms=300)
+    proving = stage.meet("proving", timeout_ms=300)
+    began = time.monotonic()
+    while not proving.ended and time.monotonic() < began + 5:
+        length = len(stage.record)
+        pinging.ping()
+        proving.ask(AuthPacket("ip", b""))
+        del stage.record[length:]  # how often is no matter
+    stage.note("ended", proving.ended, pinging.ended)
+    pinging.ping()
+    stage.call("too late").resume(proving)
+
+
+def containers_and_ttl_nodes_are_swept(stage: Stage) -> None:
+    watcher = stage.meet("watcher", timeout_ms=60_000)
+    watcher.ask(CreateRequest("/sweep", b"", OPEN, 0), AddWatchRequest("/sweep", 1))
+    watcher.ask(CreateContainerRequest("/sweep/c", b"", OPEN, 4), GetDataRequest("/sweep/c", False))
+    watcher.ask(CreateRequest("/sweep/c/x", b"", OPEN, 0), DeleteRequest("/sweep/c/x", -1))
+    watcher.hear_events(1)
+    watcher.ping()
+    watcher.ask(CreateContainerRequest("/sweep/never", b"", OPEN, 4))
+    watcher.hear_events(1)
+    watcher.ask(CreateTTLRequest("/sweep/t", b"", OPEN, 5, 300), GetDataRequest("/sweep/t", False))
+    began = time.monotonic()
+    watcher.hear_events(1)
+    stage.within(began, 0.29, 1.5)
+    watcher.ask(CreateTTLRequest("/sweep/p", b"", OPEN, 5, 1), CreateRequest("/sweep/p/child", b"", OPEN, 0))
+    watcher.ask(CreateTTLRequest("/sweep/q-", b"", OPEN, 6, 300))
+    watcher.hear_events(1)  # q goes, and p stays for its child
+    watcher.ask(GetChildren2Request("/sweep", False), DeleteRequest("/sweep/p/child", -1))
+    watcher.hear_events(1)
+    watcher.ask(GetChildren2Request("/sweep", False), DeleteRequest("/sweep", -1))
+
+
+def a_closing_session_takes_its_nodes_along(stage: Stage) -> None:
+    watcher = stage.meet("watcher", timeout_ms=60_000)
+    watcher.ask(CreateRequest("/bye", b"", OPEN, 0), AddWatchRequest("/bye", 0), AddWatchRequest("/bye/e", 0))
+    leaving = stage.meet("leaving")
+    leaving.ask(CreateRequest("/bye/e", b"", OPEN, 1), ExistsRequest("/bye/e", True), GetChildrenRequest("/bye", True))
+    leaving.ask(CloseSessionRequest())
+    leaving.hear_end()
+    watcher.ping()
+    watcher.ask(DeleteRequest("/bye", -1))
+
+
+SCENES: tuple[Scene, ...] = (
+    timeouts_are_clamped,
+    first_packets_are_judged,
+    sessions_move_and_wrong_passwords_knock_out,
+    requests_come_behind_a_connect,
+    an_address_has_so_many_connections,
+    later_frames_are_judged,
+    sizes_have_limits,
+    fields_can_be_absurd,
+    text_is_decoded_like_java,
+    names_are_checked_character_by_character,
+    addresses_are_matched_by_their_bits,
+    identities_are_proved_and_lost,
+    the_super_user_may_do_everything,
+    set_watches_compares_with_every_zxid,
+    quotas_count_and_refuse,
+    a_silent_session_ends_with_its_nodes,
+    pings_keep_a_session_and_auth_packets_do_not,
+    containers_and_ttl_nodes_are_swept,
+    a_closing_session_takes_its_nodes_along,
+)
