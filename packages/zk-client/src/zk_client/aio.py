@@ -122,6 +122,7 @@ class AsyncClient(ClientBase, AsyncRequests):
     @like(Client.start_async)
     def start_async(self) -> None:
         self._interrupt.clear()
+        self._look_after_forks()
         self.handler.start()
 
     @like(Client.wait_connected)
@@ -212,6 +213,10 @@ class AsyncClient(ClientBase, AsyncRequests):
             return await function(*args, **kwargs)
 
         return await retrying(self.port, self._command_retry, attempt, interrupt=self._interrupt)
+
+    def _forked(self, reason: str) -> None:
+        super()._forked(reason)
+        self._interrupt = AsyncEvent()
 
     # What the faces run on
 
@@ -306,6 +311,11 @@ class AsyncWatch:
             self._arrived.clear()
             if not await self._arrived.wait(timeout):
                 return None
+
+    def forked(self) -> None:
+        """In a forked child: the watch is the parent's, and nothing comes of it here."""
+        self.closed = True
+        self._arrived = AsyncEvent()
 
     def __aiter__(self) -> AsyncWatch:
         return self

@@ -109,6 +109,12 @@ class AsyncWatcher:
         await self._flag.wait(timeout)
         return self._event
 
+    def forked(self) -> None:
+        """In a forked child: the watch is the parent's, and nothing comes of it here."""
+        self.closed = True
+        self._flag = AsyncEvent()
+        self._flag.set()
+
     async def close(self) -> None:
         """Forget the watch, here at once and on the server when it was the last one on its path."""
         if not self.closed:

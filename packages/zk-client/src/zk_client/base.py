@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from zk_wire import ACL
 
     from .calls import Call, CallOwner
+    from .handlers.base import RuntimeLock
     from .states import WatchedEvent
 
     class Handler(CallOwner, Protocol):
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
         def forget_watcher(self, watcher: Any) -> None: ...
 
         def reconnect(self, reason: str) -> None: ...
+
+        def forked(self, reason: str) -> None: ...
 
 
 # A client that lost its server looks for another at once, then with growing pauses.
@@ -200,6 +203,19 @@ class ClientBase:
                 "servers before 3.9 keep one mode per path, so close that watch first"
             )
         return call
+
+    # Forking, see `handlers.forking`
+
+    def _look_after_forks(self) -> None:
+        from .handlers.forking import watch
+
+        watch(self)
+
+    def _fork_lock(self) -> RuntimeLock | None:
+        return None
+
+    def _forked(self, reason: str) -> None:
+        self._world.forked(reason)
 
     # Helpers
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from zk_wire import ACL
 
-    from .handlers.base import Runtime
+    from .handlers.base import Runtime, RuntimeLock
     from .states import WatchedEvent
 
     P = ParamSpec("P")
@@ -49,6 +49,9 @@ class Client(ClientBase, Requests):
 
     One client serves any number of threads. It costs one background thread while started, and a second one while
     callbacks run. A client may be started again after `stop`.
+
+    After a fork the session stays with the parent, which notices nothing. In the child the client is not started:
+    calls raise SessionClosedError, which says so, and `start` begins a session of the child's own.
     """
 
     def __init__(
@@ -126,6 +129,7 @@ class Client(ClientBase, Requests):
     def start_async(self) -> None:
         """Begin to connect and return at once; `add_listener` or `wait_connected` tell when it is done."""
         self._interrupt.clear()
+        self._look_after_forks()
         self.handler.start()
 
     def wait_connected(self, timeout: float | None = None) -> bool:
@@ -227,6 +231,15 @@ class Client(ClientBase, Requests):
             return function(*args, **kwargs)
 
         return run_blocking(retrying(self.port, self._command_retry, attempt, interrupt=self._interrupt))
+
+    # Forking
+
+    def _fork_lock(self) -> RuntimeLock:
+        return self.handler.mutex
+
+    def _forked(self, reason: str) -> None:
+        super()._forked(reason)
+        self._interrupt = self.port.event()
 
     # What the faces in `requests` run on
 

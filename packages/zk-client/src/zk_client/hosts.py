@@ -89,7 +89,7 @@ class HostList:
         self._hosts = list(dict.fromkeys(hosts))
         if not self._hosts:
             raise ConfigurationError("no hosts given; at least one host:port is needed")
-        self._shuffle = shuffle
+        self.shuffle = shuffle
         self._round: list[Host] = []
         self._preferred: Host | None = None
         self.rounds = 0
@@ -117,8 +117,8 @@ class HostList:
             return host
         if not self._round:
             self._round = list(self._hosts)
-            if self._shuffle is not None:
-                self._shuffle(self._round)
+            if self.shuffle is not None:
+                self.shuffle(self._round)
             self._round.reverse()
             self.rounds += 1
         return self._round.pop()
@@ -130,8 +130,8 @@ class HostList:
     def restart(self, last: Host | None) -> None:
         """Begin a new round after a connection that had worked; the host that was lost comes last in it."""
         self._round = list(self._hosts)
-        if self._shuffle is not None:
-            self._shuffle(self._round)
+        if self.shuffle is not None:
+            self.shuffle(self._round)
         if last is not None and last in self._round and len(self._round) > 1:
             self._round.remove(last)
             self._round.append(last)

@@ -32,6 +32,7 @@ class Watcher:
     runs_inline = True
 
     def __init__(self, runtime: Runtime, forget: Callable[[Watcher], None], wake: Callable[[], None] | None) -> None:
+        self._runtime = runtime
         self._seen = runtime.event()
         self._event: WatchedEvent | None = None
         self._forget = forget
@@ -55,6 +56,12 @@ class Watcher:
         """Wait for the event; None when `timeout` seconds pass first, or the watcher is closed."""
         self._seen.wait(timeout)
         return self._event
+
+    def forked(self) -> None:
+        """In a forked child: the watch is the parent's, and nothing comes of it here."""
+        self.closed = True
+        self._seen = self._runtime.event()
+        self._seen.set()
 
     def close(self) -> None:
         """Forget the watch, here at once and on the server when it was the last one on its path."""
@@ -81,6 +88,7 @@ class PersistentWatch:
         self.closed = False
         self.server_paths: set[str] = set()
         self._events: deque[WatchedEvent] = deque()
+        self._runtime = runtime
         self._arrived = runtime.event()
         self._mutex = runtime.lock()
         self._forget = forget
@@ -108,6 +116,13 @@ class PersistentWatch:
                 self._arrived.clear()
             if not self._arrived.wait(timeout):
                 return None
+
+    def forked(self) -> None:
+        """In a forked child: the watch is the parent's, and nothing comes of it here."""
+        self.closed = True
+        self._mutex = self._runtime.lock()
+        self._arrived = self._runtime.event()
+        self._arrived.set()
 
     def __iter__(self) -> Iterator[WatchedEvent]:
         while (event := self.get()) is not None:

@@ -29,6 +29,7 @@ from zk_wire import (
 from .. import _wire
 from ..calls import Call
 from ..errors import CancelledCallError, SessionClosedError
+from ..hosts import HostList
 from ..states import SessionState
 from .actions import Disconnect, Probe
 from .machine import CLOSING, CONNECTING, HANDSHAKE, IDLE, PREPARING, READY, UNIMPLEMENTED, WAITING, Machine
@@ -151,6 +152,28 @@ class SessionCore(Machine):
         """Something went wrong in the handler: nothing is left waiting."""
         if self.phase != IDLE:
             self._finish(reason, SessionState.CLOSED)
+
+    def forked(self, reason: str) -> list[Call[Any]]:
+        """This process is a copy, and the session is the original's: be as if never started, and tell nobody.
+
+        Returns the calls that were under way, each with its error. The original goes on with them, so that of a
+        write the outcome is unknown here. Identities are kept; they are the application's.
+        """
+        under_way: list[Call[Any]] = [*self.completed, *self._queue, *self._lost.take()]
+        if self.connection is not None:
+            lost = self.connection.close()
+            under_way += [call for call in lost if isinstance(call, Call)]
+        for call in under_way:
+            outcome = Outcome.UNKNOWN if call.recovery is not None else Outcome.NOT_APPLIED
+            call.failure = SessionClosedError(f"request for {call.path!r}: the client is {reason}", outcome=outcome)
+        for _, listener in self.watches.drop_all():
+            if hasattr(listener, "forked"):
+                listener.forked()
+        identities = self._auths
+        Machine.__init__(self, self.config, HostList(self.hosts, self.hosts.shuffle), self._chance)
+        self._auths = identities
+        self.reason = reason
+        return under_way
 
     def stop(self, now: float, *, close_session: bool = True) -> None:
         """End: with closeSession when there is a connection to send it on, at once otherwise."""

@@ -49,10 +49,14 @@ class AsyncHandler(Performing):
 
     def __init__(self, core: SessionCore) -> None:
         self.core = core
-        self.state = core.state
         self.listeners: list[Callable[[SessionState], object]] = []
-        self.loop: asyncio.AbstractEventLoop | None = None
         self.undo: Callable[[str, int], Coroutine[Any, Any, None]] | None = None  # deletes what nobody knows of
+        self._begin()
+
+    def _begin(self) -> None:
+        """Make everything that belongs to this process and to no other."""
+        self.state = self.core.state
+        self.loop: asyncio.AbstractEventLoop | None = None
         self._stream: Stream | None = None
         self._streams: set[Stream] = set()  # also those that are ending
         self._opening: asyncio.Task[None] | None = None
@@ -118,6 +122,15 @@ class AsyncHandler(Performing):
             await asyncio.wait(own)
         for stream in tuple(self._streams):
             await stream.ended.wait()
+
+    def forked(self, reason: str) -> None:
+        """In a forked child: be as if never started; the loop, and what it polls, are the parent's."""
+        for call in self.core.forked(reason):
+            call.done = True
+            call.callbacks = None
+        for stream in self._streams:
+            stream.forked()
+        self._begin()
 
     def _check_loop(self) -> None:
         if self.loop is not None and self.loop is not asyncio.get_running_loop():
@@ -395,7 +408,7 @@ class AsyncHandler(Performing):
     async def _open(self, action: Connect) -> None:
         loop = asyncio.get_running_loop()
         attempt = asyncio.current_task()
-        stream, reason = await open_stream(loop, action, lambda: Stream(self, loop))
+        stream, reason = await open_stream(loop, action, lambda sock: Stream(self, loop, sock))
         if self._opening is not attempt:
             if stream is not None:
                 stream.abort()

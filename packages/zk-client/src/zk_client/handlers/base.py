@@ -60,6 +60,10 @@ class Poller(Protocol):
 
     def close(self) -> None: ...
 
+    def forked(self) -> None:
+        """In a forked child: free the descriptors, touching neither what they share with the parent nor any lock."""
+        ...
+
 
 class Runtime(Protocol):
     """One world."""

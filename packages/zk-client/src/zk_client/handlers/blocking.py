@@ -57,12 +57,18 @@ class BlockingHandler(Performing):
     def __init__(self, core: SessionCore, runtime: Runtime) -> None:
         self.core = core
         self.runtime = runtime
+        self.listeners: list[Callable[[SessionState], object]] = []
+        self._now = runtime.now
+        self._callers_read = runtime.callers_read
+        self._begin()
+
+    def _begin(self) -> None:
+        """Make everything that belongs to this process and to no other."""
+        runtime = self.runtime
         self.mutex = runtime.lock()
         self.dispatcher = Dispatcher(runtime)
-        self.state = core.state
-        self.listeners: list[Callable[[SessionState], object]] = []
+        self.state = self.core.state
         self.settled = runtime.event()  # set when a start has succeeded or failed
-        self._now = runtime.now
         self.poller = runtime.poller()
         self._background = Background(self)
         self.link: Link | None = None
@@ -72,7 +78,6 @@ class BlockingHandler(Performing):
         self.leads = 0
         self._undelivered = 0  # changes of state that the dispatcher has yet to tell
         self.missing = 0
-        self._callers_read = runtime.callers_read
         self.lines: deque[Log] = deque()  # written by the background worker, never under the mutex
         self._interrupted_at = -1.0  # when a thread was last interrupted in the middle of something
         self._ended = runtime.event()  # nothing is left of a session
@@ -108,6 +113,26 @@ class BlockingHandler(Performing):
         self._background.join(5.0)
         if not self.dispatcher.is_current():
             self.dispatcher.finish(5.0)
+
+    def forked(self, reason: str) -> None:
+        """In a forked child: be as if never started; the connection is the parent's, and hears nothing of this."""
+        for call in self.core.forked(reason):
+            call.done = True
+            if call.waiter is not None:
+                release(call.waiter)
+            for function in call.callbacks or ():
+                if isinstance(function, _Release):
+                    release(function.lock)
+            call.callbacks = None
+        if self.attempt is not None:
+            self.attempt.abandon()
+        for link in (self.link, *self.dead_links):
+            if link is not None:
+                link.dead = True
+                link.socket.close()
+        self.dispatcher.forked()
+        self.poller.forked()
+        self._begin()
 
     # Requests
 

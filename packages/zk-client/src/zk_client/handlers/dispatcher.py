@@ -49,6 +49,14 @@ class Dispatcher:
         worker = self._worker
         return worker is not None and self._runtime.is_current(worker)
 
+    def forked(self) -> None:
+        """In a forked child: run nothing of what was queued; also when it is this dispatcher's worker that forked."""
+        self._queue.clear()
+        self._mutex = self._runtime.lock()
+        self._arrived = self._runtime.event()
+        self._worker = None
+        self._leaving = True
+
     def finish(self, timeout: float) -> None:
         """Wait until everything queued has run and the worker has left, at most `timeout` seconds."""
         with self._mutex:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+from functools import partial
 
 from .. import _wire
 from .log import logger
@@ -24,7 +25,7 @@ LONGEST_ANSWER = 16 * 1024 * 1024
 
 
 async def open_stream(
-    loop: asyncio.AbstractEventLoop, action: Connect, make: Callable[[], Stream]
+    loop: asyncio.AbstractEventLoop, action: Connect, make: Callable[[socket.socket], Stream]
 ) -> tuple[Stream | None, str]:
     """A connection to one of the host's addresses, each tried for its time; or None, and why there is none."""
     host = action.host
@@ -40,7 +41,7 @@ async def open_stream(
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             async with asyncio.timeout(action.timeout):
                 await loop.sock_connect(sock, address)
-            _, stream = await loop.create_connection(make, sock=sock)
+            _, stream = await loop.create_connection(partial(make, sock), sock=sock)
             return stream, ""
         except TimeoutError:
             sock.close()

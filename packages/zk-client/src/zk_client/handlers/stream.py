@@ -8,6 +8,7 @@ into the memory where it belongs.
 from __future__ import annotations
 
 import asyncio
+import socket
 from weakref import WeakKeyDictionary
 
 TYPE_CHECKING = False
@@ -24,10 +25,11 @@ _rooms: WeakKeyDictionary[asyncio.AbstractEventLoop, memoryview] = WeakKeyDictio
 class Stream(asyncio.BufferedProtocol):
     """A connection; `ended` is set once nothing of it is left."""
 
-    __slots__ = ("_handler", "_large", "_room", "_transport", "ended", "missing", "write")
+    __slots__ = ("_handler", "_large", "_room", "_socket", "_transport", "ended", "missing", "write")
 
-    def __init__(self, handler: AsyncHandler, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, handler: AsyncHandler, loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
         self._handler = handler
+        self._socket = sock
         self._room = _room_of(loop)
         self._large: memoryview | None = None
         self.missing = 0  # bytes that the frame under way still needs, when it is a large one
@@ -68,6 +70,10 @@ class Stream(asyncio.BufferedProtocol):
     def abort(self) -> None:
         """End the connection now."""
         self._transport.abort()
+
+    def forked(self) -> None:
+        """In a forked child: free the descriptor; the connection is the parent's."""
+        self._socket.close()
 
     @property
     def peer(self) -> tuple[str, int] | None:

@@ -108,13 +108,17 @@ class ThreadPoller:
     def close(self) -> None:
         """Free the descriptors; a later `wait` gets new ones."""
         with self._mutex:
-            if self._pair is not None:
-                for end in self._pair:
-                    end.close()
-            elif self._read >= 0:
-                os.close(self._read)
-            self._read = self._write = -1
-            self._pair = None
+            self.forked()
+
+    def forked(self) -> None:
+        """Free the descriptors, touching neither what they share with a parent process nor any lock."""
+        if self._pair is not None:
+            for end in self._pair:
+                end.close()
+        elif self._read >= 0:
+            os.close(self._read)
+        self._read = self._write = -1
+        self._pair = None
 
 
 class ThreadRuntime:
