@@ -41,6 +41,8 @@ RELEASE_TOOLS = ["hatchling~=1.33", "towncrier~=26.9", "packaging"]
 ALSO_FOR_TESTS = {"zk-client": ["zk-testing"], "zk-recipes": ["zk-testing"], "zk-testing": ["zk-client"]}
 # Packages whose tests run on any server: on both kinds where all of them run, on the embedded one elsewhere.
 ON_BOTH_SERVERS = ["zk-client", "zk-recipes"]
+# Programs of others that a package's tests run; without them those tests are skipped.
+PEERS_FOR_TESTS = {"zk-testing": ["kazoo~=2.11"]}
 # Modules that need an extra, and the top-level module of that extra.
 NEEDS_EXTRA = {"zk_testing.plugin": "pytest", "zk_client.handlers.gevent": "gevent"}
 
@@ -104,7 +106,7 @@ def tests(session: nox.Session, package: str) -> None:
         session.install(*TEST_TOOLS, *RELEASE_TOOLS)
     else:
         install_editable(session, [package, *ALSO_FOR_TESTS.get(package, [])])
-        session.install(*TEST_TOOLS)
+        session.install(*TEST_TOOLS, *PEERS_FOR_TESTS.get(package, []))
     install_java(session)
     folder = ROOT if package == "workspace" else ROOT / "packages" / package
     run_pytest(
