@@ -17,6 +17,8 @@ from embedded_client import OPEN, Talker, server_of
 
 from zk_testing import AsyncEmbeddedServer, EmbeddedServer, Mode, VirtualClock
 from zk_testing.__main__ import main
+from zk_testing._maven import pins
+from zk_testing.embedded.versions import LINES
 from zk_testing.errors import ClusterError, ConversationError
 from zk_testing.rawclient import RawClient
 from zk_wire import (
@@ -244,6 +246,10 @@ def test_versions_that_cannot_be_embedded_are_refused(version: str) -> None:
 def test_a_line_stands_for_a_release(line: str, exact: str) -> None:
     with EmbeddedServer(version=line) as server:
         assert server.version == exact
+
+
+def test_a_name_stands_for_the_same_release_as_of_real_servers() -> None:
+    assert {name: exact for name, exact in LINES.items() if name != "3.10"} == pins().names
 
 
 # Four-letter words

@@ -254,6 +254,20 @@ def test_an_unknown_opcode_is_answered_with_minus_six_and_the_session_survives()
     assert Talker(server, talker.session).connected
 
 
+@pytest.mark.parametrize("version", ["3.6", "3.8", "3.9"])
+def test_one_write_behind_an_unknown_opcode_is_done_and_not_answered(version: str) -> None:
+    server = server_of(version)
+    talker, other = Talker(server), Talker(server)
+    frames = [b"\0\0\0\7\0\0\0\x63"]
+    frames += [b"\0\0\0\x08" + CreateRequest(path, b"", OPEN, 0).payload() for path in ("/first", "/second")]
+
+    talker.line.send(b"".join(len(content).to_bytes(4, "big") + content for content in frames))
+
+    assert talker.line.take()[4:] == bytes.fromhex("00000007 ffffffffffffffff fffffffa")
+    assert talker.line.closed
+    assert [other.code(ExistsRequest(path, False)) for path in ("/first", "/second")] == [0, -101]
+
+
 @pytest.mark.parametrize(("version", "known"), [("3.6", False), ("3.7", True)])
 def test_who_am_i_is_known_since_3_7(version: str, known: bool) -> None:
     talker = Talker(server_of(version))

@@ -92,10 +92,11 @@ def test_only_servers_create_sessions_by_request() -> None:
 
 
 @pytest.mark.parametrize("opcode", [0, -1, 10, 23, 99, 108, 2**31 - 1, -(2**31)])
-def test_an_unknown_request_is_the_last_one(opcode: int) -> None:
+def test_an_unknown_request_and_what_came_with_it_are_the_last(opcode: int) -> None:
     server = connected()
     unknown = frame(3, struct.pack(">i", opcode))
-    assert server.receive(unknown + frame(4, PingRequest().payload())) == [UnknownRequest(3, opcode)]
+    ping = frame(4, PingRequest().payload())
+    assert server.receive(unknown + ping) == [UnknownRequest(3, opcode), RequestReceived(4, 11, PingRequest())]
     assert server.receive(b"\xff" * 100) == []
     assert server.pending_error is None
 

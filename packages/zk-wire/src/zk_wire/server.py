@@ -68,12 +68,11 @@ class ServerConnection:
             for frame in frames:
                 event = self._request(frame)
                 events.append(event)
-                if isinstance(event, UnknownRequest):
-                    self._over = True
-                    self.pending_error = None
-                    break
+                self._over = self._over or isinstance(event, UnknownRequest)
         except RemoteProtocolError as error:
             self.pending_error = error
+        if self._over:
+            self.pending_error = None
         return events
 
     def _request(self, frame: bytes) -> ServerEvent:

@@ -37,7 +37,10 @@ class MalformedRequest(NamedTuple):
 
 
 class UnknownRequest(NamedTuple):
-    """A request of an unknown kind: answer -6 with zxid -1, and close.  No event follows it."""
+    """A request of an unknown kind: answer -6 with zxid -1, and close.
+
+    Events that follow it came in the same bytes. Servers that have read on by then do what is asked, without an answer.
+    """
 
     xid: int
     opcode: int

@@ -9,6 +9,7 @@ Source: NIOServerCnxn.java, FinalRequestProcessor.java.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from enum import Enum
 from struct import Struct
 from typing import Protocol, TypeAlias, cast
@@ -79,6 +80,15 @@ _WRITES = (
     CheckVersionRequest,
     DeleteContainerRequest,
     ReconfigRequest,
+    MultiRequest,
+)
+_DONE_UNHEARD = (
+    CreateRequest,
+    Create2Request,
+    CreateTTLRequest,
+    DeleteRequest,
+    SetDataRequest,
+    SetACLRequest,
     MultiRequest,
 )
 # Opcodes that a server without a quorum refuses.
@@ -178,13 +188,24 @@ class Front:
         """Bytes came; answer."""
         if not client.closed and not client.muted:
             client.heard_ms = now_ms
-            for event in client.wire.receive(data):
+            events = client.wire.receive(data)
+            for index, event in enumerate(events):
                 self._take(client, event, now_ms)
                 if client.closed or client.muted:
+                    if isinstance(event, UnknownRequest):
+                        self._read_on(client, events[index + 1 :], now_ms)
                     break
             if client.wire.pending_error is not None:
                 self._close(client)
         return self._take_output()
+
+    def _read_on(self, client: Client, events: Sequence[ServerEvent], now_ms: int) -> None:
+        """When a server closes for an unknown request, it has read the next one, and does it without an answer."""
+        for event in events[:1]:
+            request = event.request if isinstance(event, RequestReceived) else None
+            if isinstance(request, _DONE_UNHEARD) and client.session is not None and self.mode is Mode.SERVING:
+                with suppress(RefusedError):
+                    self._write(client, 0, request, client.session, now_ms)
 
     def disconnected(self, client: Client) -> list[Output]:
         """The peer has closed, or the connection was lost; its session goes on."""
@@ -418,6 +439,8 @@ class Front:
         self._send(client, client.wire.notify(WatcherEvent(kind, KeeperState.SYNC_CONNECTED, path), zxid))
 
     def _send(self, client: Client, data: bytes) -> None:
+        if client.closed:
+            return
         client.sent += 1
         self.sent += 1
         self._out.append((client, data))
