@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 
 import pytest
 from embedded_client import OPEN
 
-from zk_testing import EmbeddedEnsemble, VirtualClock
+from zk_testing import AsyncEmbeddedEnsemble, EmbeddedEnsemble, VirtualClock
 from zk_testing.errors import ClusterError
 from zk_testing.rawclient import RawClient
 from zk_wire import CreateRequest, ExistsRequest, GetDataRequest, NoNodeError, SyncRequest, parse_conf, parse_mntr
@@ -157,6 +158,17 @@ def test_waiting_for_what_cannot_happen_ends_with_an_error() -> None:
             ensemble[2].wait_until_serving(timeout=5)
 
 
+def test_a_start_that_fails_leaves_nothing_behind() -> None:
+    ensemble = EmbeddedEnsemble(3, clock=VirtualClock(), election_time=60.0)
+    with ensemble:
+        pass
+    threads = threading.active_count()
+    with pytest.raises(ClusterError, match="not every member serves"):
+        ensemble.start(timeout=30)
+    assert not ensemble.running
+    assert threading.active_count() == threads
+
+
 def test_sessions_can_be_found_expired_and_cut_off_from_outside() -> None:
     with EmbeddedEnsemble(3) as ensemble:
         raw = RawClient(ensemble[1].address)
@@ -214,3 +226,61 @@ def test_a_client_of_zk_client_goes_through_a_rolling_restart() -> None:
         ensemble.roll()
         assert client.exists("/mine") is not None
         assert client.session_id == session
+
+
+# In an asyncio loop
+
+
+def test_an_ensemble_serves_in_an_asyncio_loop_through_a_rolling_restart() -> None:
+    async def talk() -> None:
+        async with AsyncEmbeddedEnsemble(3) as ensemble:
+            raw = await asyncio.to_thread(RawClient, ensemble[0].address)
+            await asyncio.to_thread(raw.request, CreateRequest("/e", b"", OPEN, 1))
+            await ensemble.roll()
+            await asyncio.to_thread(raw.wait_closed)
+            raw.close()
+            again = await asyncio.to_thread(lambda: RawClient(ensemble[1].address, session=raw.session))
+            assert ensemble.member_of(raw.session_id) is ensemble[1]
+            await asyncio.to_thread(again.request, ExistsRequest("/e", False))
+            ensemble.expire_session(raw.session_id)
+            await asyncio.to_thread(again.wait_closed)
+            again.close()
+
+    asyncio.run(talk())
+
+
+def test_an_ensemble_in_a_loop_is_healed_of_everything() -> None:
+    async def talk() -> None:
+        async with AsyncEmbeddedEnsemble(3, tick_ms=20, sync_limit=2) as ensemble:
+            leader = await ensemble.leader()
+            leader.pause()
+            new = await ensemble.leader(other_than=leader)
+            ensemble.lag(new, 1)
+            ensemble.isolate(new)
+            await (ensemble.followers() or [new])[0].stop()
+            assert ensemble.damaged
+            await ensemble.heal()
+            assert not ensemble.damaged
+            assert leader.role == "follower"
+        assert not ensemble.running
+
+    asyncio.run(talk())
+
+
+def test_an_ensemble_in_a_loop_keeps_its_data_and_virtual_time_from_one_life_to_the_next() -> None:
+    async def talk() -> None:
+        ensemble = AsyncEmbeddedEnsemble(3, clock=VirtualClock(), election_time=10)
+        async with ensemble:
+            hosts = ensemble.hosts
+            raw = await asyncio.to_thread(RawClient, ensemble[0].address)
+            await asyncio.to_thread(raw.request, CreateRequest("/a", b"", OPEN, 0))
+            raw.close()
+        async with ensemble:
+            assert ensemble.hosts == hosts
+            with pytest.raises(ClusterError, match="nobody leads"):
+                await ensemble.leader(other_than=await ensemble.leader(), timeout=5)
+            raw = await asyncio.to_thread(RawClient, ensemble[2].address)
+            await asyncio.to_thread(raw.request, ExistsRequest("/a", False))
+            await asyncio.to_thread(raw.close_session)
+
+    asyncio.run(talk())

@@ -9,6 +9,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ._choice import Choice
     from .embedded import (
+        AsyncEmbeddedEnsemble,
         AsyncEmbeddedServer,
         EmbeddedEnsemble,
         EmbeddedMember,
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Choice",
+    "AsyncEmbeddedEnsemble",
     "AsyncEmbeddedServer",
     "EmbeddedEnsemble",
     "EmbeddedMember",

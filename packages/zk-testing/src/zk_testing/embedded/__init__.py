@@ -12,8 +12,10 @@ Rule: it answers as the real server of the chosen version does, byte for byte; i
     core                      the whole server, without I/O
     member slots leadership   a member of an ensemble, what waits there, and what only the leader does
     quorum log                the whole ensemble, without I/O
+    controls                  what is done to an ensemble, in every world
     server ensemble sockets   with sockets and time, in a thread
-    aio                       the same in an asyncio loop
+    aio aio_ensemble          the same in an asyncio loop
+    transports                its connections
     memory memory_ensemble    without them
     clock                     where time comes from
 """
@@ -32,8 +34,10 @@ from .settings import EnsembleSettings, Settings
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .aio import AsyncEmbeddedServer
+    from .aio_ensemble import AsyncEmbeddedEnsemble
 
 __all__ = [
+    "AsyncEmbeddedEnsemble",
     "AsyncEmbeddedServer",
     "Clock",
     "EmbeddedEnsemble",
@@ -57,4 +61,8 @@ def __getattr__(name: str) -> object:
         from .aio import AsyncEmbeddedServer
 
         return AsyncEmbeddedServer
+    if name == "AsyncEmbeddedEnsemble":
+        from .aio_ensemble import AsyncEmbeddedEnsemble
+
+        return AsyncEmbeddedEnsemble
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
 from typing import TypeVar
@@ -28,10 +28,11 @@ from zk_wire import ServerStatus, parse_srvr
 from .._words import ask_word
 from ..errors import ClusterError
 from .clock import Clock, VirtualClock
-from .front import Mode, Output
-from .member import Member, State
+from .controls import EnsembleControls, MemberControls, Named
+from .front import Output
+from .member import State
 from .quorum import EnsembleCore
-from .settings import EnsembleSettings, Settings
+from .settings import EnsembleSettings
 from .sockets import Sockets
 
 __all__ = ["EmbeddedEnsemble", "EmbeddedMember"]
@@ -41,78 +42,14 @@ T = TypeVar("T")
 _POLL = 0.001  # seconds between two looks at whether something has happened
 
 
-class EmbeddedMember:
+class EmbeddedMember(MemberControls):
     """One member of an EmbeddedEnsemble, which makes it."""
 
     def __init__(self, ensemble: EmbeddedEnsemble, number: int) -> None:
+        super().__init__(ensemble, number)  # type: ignore[arg-type]  # which is generic in its members
         self._ensemble = ensemble
-        self._number = number
 
-    def __repr__(self) -> str:
-        return f"<EmbeddedMember {self.number} {self.version} at {self.address}, {self.condition}>"
-
-    # Who and where
-
-    @property
-    def number(self) -> int:
-        """Its number in the ensemble (`myid`), from 1."""
-        return self._number
-
-    @property
-    def version(self) -> str:
-        """The exact release whose behaviour it has."""
-        return self._ensemble.version
-
-    @property
-    def port(self) -> int:
-        """The port it listens on; its own also while it is stopped."""
-        return self._ensemble.core.member(self._number).port
-
-    @property
-    def address(self) -> str:
-        """Host and port, as "127.0.0.1:40123"."""
-        return f"{self._ensemble.host}:{self.port}"
-
-    @property
-    def hosts(self) -> str:
-        """The same, under the name a cluster has for it."""
-        return self.address
-
-    def connection_string(self, chroot: str = "") -> str:
-        """The address followed by a chroot ("" or "/path")."""
-        return self.address + chroot
-
-    @property
-    def server_line(self) -> str:
-        """Its line in the ensemble's configuration ("server.1=...")."""
-        return self._ensemble.core.server_lines[self._number - 1]
-
-    # In what condition
-
-    @property
-    def running(self) -> bool:
-        """Whether it listens (a paused one does)."""
-        return self._ensemble.running and self._look(lambda member: member.state is not State.STOPPED)
-
-    @property
-    def paused(self) -> bool:
-        """Whether it was paused and not resumed since."""
-        return self._look(lambda member: member.paused)
-
-    @property
-    def condition(self) -> str:
-        """ "running", "paused" or "stopped"."""
-        return "stopped" if not self.running else "paused" if self.paused else "running"
-
-    @property
-    def role(self) -> str | None:
-        """ "leader", "follower", "observer", "read-only"; None while it serves nobody."""
-        return self._look(lambda member: None if member.paused or member.mode is Mode.NOT_SERVING else member.role)
-
-    @property
-    def ready_role(self) -> str | None:
-        """The same, under the name a real server has for it."""
-        return self.role
+    # Asked over its port
 
     def send_command(self, word: str, *, timeout: float = 2.0) -> str:
         """Ask a four-letter word ("srvr", "mntr", "dump", ...) and return the whole answer as text.
@@ -176,26 +113,8 @@ class EmbeddedMember:
         """Go on after `pause`. Raises ClusterError when it does not run."""
         self._ensemble._resume_member(self._number)
 
-    def lag(self, seconds: float) -> None:
-        """Apply what was agreed on so much later, until told otherwise; no effect while it leads."""
-        self._ensemble.lag(self, seconds)
 
-    def hold(self) -> None:
-        """Apply nothing until `let_go`; no effect while it leads."""
-        self._ensemble.hold(self)
-
-    def let_go(self) -> None:
-        """Apply what it was kept from."""
-        self._ensemble.let_go(self)
-
-    def _look(self, question: Callable[[Member], T]) -> T:
-        return self._ensemble.call(lambda core: question(core.member(self._number)))
-
-
-Named = EmbeddedMember | int
-
-
-class EmbeddedEnsemble:
+class EmbeddedEnsemble(EnsembleControls[EmbeddedMember]):
     """Embedded servers that share one history.
 
     size: of all members.   version: whose behaviour they have.   observers: how many of them, the last ones, do not
@@ -223,39 +142,23 @@ class EmbeddedEnsemble:
         settings: EnsembleSettings | None = None,
         clock: Clock | None = None,
     ) -> None:
-        self._settings = settings or EnsembleSettings(
-            size=size,
+        super().__init__(
+            size,
+            version=version,
             observers=observers,
-            server=Settings(
-                version=version,
-                tick_ms=tick_ms,
-                min_session_timeout_ms=_to_ms(min_session_timeout),
-                max_session_timeout_ms=_to_ms(max_session_timeout),
-            ),
+            tick_ms=tick_ms,
+            read_only_mode=read_only_mode,
+            min_session_timeout=min_session_timeout,
+            max_session_timeout=max_session_timeout,
             sync_limit=sync_limit,
-            election_ms=round(election_time * 1000),
-            read_only=read_only_mode,
+            election_time=election_time,
+            host=host,
+            settings=settings,
+            clock=clock,
         )
-        self._host = host
-        self._clock = clock or Clock()
-        self._core: EnsembleCore | None = None
         self._sockets: Sockets | None = None
-        self._ports = [0] * self._settings.size
         self._kept: dict[int, socket.socket] = {}  # the ports of members that are stopped: bound, not open
         self._members = tuple(EmbeddedMember(self, number) for number in range(1, self._settings.size + 1))
-
-    def __repr__(self) -> str:
-        where = f" at {self.hosts}" if self.running else ", stopped"
-        return f"<EmbeddedEnsemble of {len(self)} x ZooKeeper {self._settings.server.version}{where}>"
-
-    def __len__(self) -> int:
-        return len(self._members)
-
-    def __getitem__(self, index: int) -> EmbeddedMember:
-        return self._members[index]
-
-    def __iter__(self) -> Iterator[EmbeddedMember]:
-        return iter(self._members)
 
     def __enter__(self) -> EmbeddedEnsemble:
         self.start()
@@ -276,7 +179,8 @@ class EmbeddedEnsemble:
     def start(self, *, timeout: float = 30.0) -> None:
         """Start all members, and return when they serve; what an earlier life has left is still there.
 
-        Raises OSError when a port is taken.
+        Raises OSError when a port is taken, ClusterError when they do not serve within `timeout` seconds; nothing runs
+        then.
         """
         if self._sockets is not None:
             return
@@ -297,7 +201,11 @@ class EmbeddedEnsemble:
                 core.start(member.number, now_ms)
         self._core, self._sockets = core, sockets
         sockets.start(f"zk-embedded-ensemble-{self._ports[0]}")
-        self.wait_until_serving(timeout=timeout)
+        try:
+            self.wait_until_serving(timeout=timeout)
+        except BaseException:
+            self.stop()
+            raise
 
     def stop(self) -> None:
         """Close every connection and port, and end the thread; the data stay for another `start`. Twice is once."""
@@ -317,39 +225,6 @@ class EmbeddedEnsemble:
             kept.close()
         self._kept.clear()
 
-    # Who and where
-
-    @property
-    def version(self) -> str:
-        """The exact release whose behaviour the members have."""
-        return self.core.members[0].profile.version
-
-    @property
-    def members(self) -> tuple[EmbeddedMember, ...]:
-        """All members, in the order of their numbers."""
-        return self._members
-
-    @property
-    def host(self) -> str:
-        """Where all of them listen."""
-        return self._host
-
-    @property
-    def hosts(self) -> str:
-        """The addresses of all members, as a client takes them."""
-        return ",".join(f"{self._host}:{port}" for port in self._ports)
-
-    def connection_string(self, chroot: str = "") -> str:
-        """The addresses followed by a chroot ("" or "/path")."""
-        return self.hosts + chroot
-
-    @property
-    def core(self) -> EnsembleCore:
-        """All of its state, to be looked at; ask through `call` while it runs. Raises ValueError before the start."""
-        if self._core is None:
-            raise ValueError("the embedded ensemble was not started yet")
-        return self._core
-
     # Who leads
 
     def leader(self, *, other_than: Named | None = None, timeout: float = 30.0) -> EmbeddedMember:
@@ -359,17 +234,15 @@ class EmbeddedEnsemble:
         Raises ClusterError when nobody leads within `timeout` seconds.
         """
         excluded = 0 if other_than is None else self._number(other_than)
+        found: list[EmbeddedMember] = []
 
-        def found() -> int:
-            leader = self.call(lambda core: core.leader)
-            return leader.number if leader is not None and leader.number != excluded else 0
+        def leads() -> bool:
+            leader = self._leader(excluded)
+            found.extend(() if leader is None else (leader,))
+            return leader is not None
 
-        self._wait(lambda: bool(found()), timeout, "nobody leads")
-        return self._members[found() - 1]
-
-    def followers(self) -> list[EmbeddedMember]:
-        """The members that follow (observers do not count) at this moment."""
-        return [member for member in self._members if not member.paused and member.role == "follower"]
+        self._wait(leads, timeout, "nobody leads")
+        return found[0]
 
     def wait_until_serving(self, *, timeout: float = 30.0) -> None:
         """Wait until every member that runs (and is not paused) serves and one of them leads.
@@ -377,22 +250,9 @@ class EmbeddedEnsemble:
         Raises ClusterError after `timeout` seconds.
         """
 
-        def serving() -> bool:
-            roles = [member.role for member in self._members if member.condition == "running"]
-            return None not in roles and roles.count("leader") == 1
-
-        self._wait(serving, timeout, "not every member serves with one leader")
+        self._wait(self._serves, timeout, "not every member serves with one leader")
 
     # What to do to it
-
-    @property
-    def damaged(self) -> bool:
-        """Whether a member is paused, does not run, lags or is held, or the network is cut."""
-        if not self.running or any(member.condition != "running" for member in self._members):
-            return True
-        return self.call(
-            lambda core: not core.connected or any(member.held or member.lag_ms for member in core.members)
-        )
 
     def heal(self, *, timeout: float = 30.0) -> None:
         """Undo all damage, and wait until everybody serves. Raises ClusterError."""
@@ -413,43 +273,6 @@ class EmbeddedEnsemble:
             member.restart(timeout=timeout)
         self.wait_until_serving(timeout=timeout)
 
-    def partition(self, *groups: Iterable[Named]) -> None:
-        """Cut the network between groups of members; those not named make a group of their own.
-
-        Raises ValueError for a member that there is not, or that is in two groups.
-        """
-        numbers = [[self._number(member) for member in group] for group in groups]
-        self._do(lambda core, now_ms: core.partition(*numbers, now_ms=now_ms))
-
-    def isolate(self, member: Named) -> None:
-        """Cut one member off from all others; its clients still reach it."""
-        number = self._number(member)
-        self._do(lambda core, now_ms: core.isolate(number, now_ms))
-
-    def cut(self, one: Named, other: Named) -> None:
-        """Cut two members off from each other; both still reach the others."""
-        first, second = self._number(one), self._number(other)
-        self._do(lambda core, now_ms: core.cut(first, second, now_ms))
-
-    def reconnect(self) -> None:
-        """Mend the network; what was sent meanwhile arrives, where nobody has given up yet."""
-        self._do(lambda core, now_ms: core.reconnect(now_ms))
-
-    def lag(self, member: Named, seconds: float) -> None:
-        """Have a member apply what was agreed on so much later; no effect while it leads."""
-        number = self._number(member)
-        self._do(lambda core, now_ms: core.set_lag(number, round(seconds * 1000), now_ms))
-
-    def hold(self, member: Named) -> None:
-        """Have a member apply nothing until `let_go`; no effect while it leads."""
-        number = self._number(member)
-        self.call(lambda core: core.hold(number))
-
-    def let_go(self, member: Named) -> None:
-        """Have a member apply what it was kept from."""
-        number = self._number(member)
-        self._do(lambda core, now_ms: core.let_go(number, now_ms))
-
     def elect(self, member: Named | None = None, *, timeout: float = 30.0) -> EmbeddedMember:
         """Have everybody look for a leader anew, wait until there is one, and return it.
 
@@ -459,37 +282,7 @@ class EmbeddedEnsemble:
         self._do(lambda core, now_ms: core.elect(number, now_ms))
         return self.leader(timeout=timeout)
 
-    # Sessions
-
-    def sessions(self) -> list[int]:
-        """The numbers of the sessions that live, as the leader knows them."""
-        return self.call(lambda core: core.sessions())
-
-    def member_of(self, session_id: int) -> EmbeddedMember | None:
-        """The member that has the connection of a session; None while it has none."""
-        found = self.call(lambda core: core.member_of(session_id))
-        return None if found is None else self._members[found.number - 1]
-
-    def expire_session(self, session_id: int) -> None:
-        """End a session as if it had been silent for too long: its nodes go, its connection closes without a word.
-
-        Raises KeyError when there is no such session, ClusterError while nobody leads.
-        """
-        self._do(lambda core, now_ms: core.expire_session(session_id, now_ms))
-
-    def drop_connections(self, session_id: int | None = None, *, member: Named | None = None) -> None:
-        """Close the connections of one session, or all of them, at one member or at all; the sessions live on."""
-        number = None if member is None else self._number(member)
-        self._do(lambda core, now_ms: core.drop_connections(session_id, number))
-
-    # Time and state
-
-    def advance(self, seconds: float) -> None:
-        """Let the time of a VirtualClock pass. Raises ValueError for an ensemble that lives in real time."""
-        clock = self._clock
-        if not isinstance(clock, VirtualClock):
-            raise ValueError("only an ensemble with a VirtualClock can be told the time")
-        self._do(lambda core, now_ms: self._advanced(core, clock, now_ms + round(seconds * 1000)))
+    # Its thread
 
     def call(self, function: Callable[[EnsembleCore], T]) -> T:
         """Run a function over the ensemble's state, between two requests; return what it returns or raises."""
@@ -506,21 +299,13 @@ class EmbeddedEnsemble:
 
         self.call(action)
 
-    def _advanced(self, core: EnsembleCore, clock: VirtualClock, until_ms: int) -> list[Output]:
-        output = core.advance(clock.now_ms(), until_ms)
-        clock.move_to(until_ms)
-        return output
-
     def _wait(self, condition: Callable[[], bool], timeout: float, problem: str) -> None:
         clock = self._clock
         if isinstance(clock, VirtualClock):
             end_ms = clock.now_ms() + round(timeout * 1000)
             while not condition():
-                due = self.call(lambda core: core.next_deadline_ms())
-                if due is None or due > end_ms:
+                if not self._step_to_next(clock, end_ms):
                     raise self._error(problem, timeout)
-                moment = max(due, clock.now_ms())
-                self._do(lambda core, _now_ms, moment=moment: self._advanced(core, clock, moment))  # type: ignore[misc]
             return
         deadline = time.monotonic() + timeout
         while not condition():
@@ -528,15 +313,7 @@ class EmbeddedEnsemble:
                 raise self._error(problem, timeout)
             time.sleep(_POLL)
 
-    def _error(self, problem: str, timeout: float) -> ClusterError:
-        states = self.call(lambda core: ", ".join(map(repr, core.members)))
-        return ClusterError(f"{self!r}: {problem} after {timeout:.1f} s; {states}")
-
     # For the members
-
-    def _number(self, member: Named) -> int:
-        number = member.number if isinstance(member, EmbeddedMember) else member
-        return self.core.member(number).number
 
     def _start_member(self, number: int) -> None:
         sockets = self._running("start")
@@ -600,7 +377,3 @@ class EmbeddedEnsemble:
         if sockets is None:
             raise ClusterError(f"cannot {verb} a member of {self!r}: the ensemble does not run")
         return sockets
-
-
-def _to_ms(seconds: float | None) -> int | None:
-    return None if seconds is None else round(seconds * 1000)
