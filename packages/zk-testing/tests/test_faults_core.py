@@ -187,6 +187,11 @@ def test_a_held_link_hands_nothing_on_and_hears_the_end(core: ProxyCore, link: L
     assert not core.holding
 
 
+def test_a_link_that_the_server_has_ended_is_not_held(core: ProxyCore, link: Link) -> None:
+    link.ended(TO_CLIENT, 1.0)
+    assert core.hold({7}) == []
+
+
 def test_only_the_links_of_the_sessions_are_held(core: ProxyCore, link: Link) -> None:
     assert core.hold({8}) == []
     assert not link.held

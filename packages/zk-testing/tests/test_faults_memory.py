@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 from embedded_client import Talker
 
+import zk_testing
 from zk_testing import MemoryServer, Settings
 from zk_testing.embedded import MemoryEnsemble
 from zk_testing.embedded.settings import EnsembleSettings
 from zk_testing.errors import NotSeenError, TestingError
-from zk_testing.faults import MemoryFaults
+from zk_testing.faults import FaultLanguage, MemoryFaults
 from zk_wire import (
     OPEN_ACL_UNSAFE,
     CreateMode,
@@ -370,6 +371,15 @@ def test_no_password_shows(client: Talker, faults: MemoryFaults) -> None:
     assert str(client.session[1]) not in shown
     assert client.session[1].hex() not in shown
     assert "secret" not in shown
+
+
+# Where it is
+
+
+def test_the_package_hands_out_both_proxies_by_name() -> None:
+    assert zk_testing.MemoryFaults is MemoryFaults
+    assert issubclass(zk_testing.FaultProxy, FaultLanguage)
+    assert issubclass(MemoryFaults, FaultLanguage)
 
 
 # Waiting

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         Settings,
         VirtualClock,
     )
+    from .faults import FaultProxy, MemoryFaults
     from .harness import ZooKeeperHarness, ZooKeeperTestCase
 
 __all__ = [
@@ -31,7 +32,9 @@ __all__ = [
     "EmbeddedMember",
     "EmbeddedServer",
     "EnsembleSettings",
+    "FaultProxy",
     "MemoryEnsemble",
+    "MemoryFaults",
     "MemoryServer",
     "Mode",
     "Settings",
@@ -47,6 +50,10 @@ def __getattr__(name: str) -> object:
         from ._choice import Choice
 
         return Choice
+    if name in ("FaultProxy", "MemoryFaults"):
+        from . import faults
+
+        return getattr(faults, name)
     if name in ("ZooKeeperHarness", "ZooKeeperTestCase"):
         from . import harness
 

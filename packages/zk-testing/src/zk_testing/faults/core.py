@@ -89,8 +89,11 @@ class ProxyCore:
             link.heal()
 
     def hold(self, session_ids: set[int]) -> list[Link]:
-        """Have new connections wait, and hold back everything on those of some sessions, until `let_go`."""
-        held = [link for link in self._links if link.conversation.session_id in session_ids]
+        """Have new connections wait, and hold back everything on those of some sessions, until `let_go`.
+
+        Returns those that are held: the server has not ended them by now.
+        """
+        held = [link for link in self._links if link.conversation.session_id in session_ids and link.hears_server]
         for link in held:
             link.held = True
         self._holders += 1

@@ -333,8 +333,8 @@ class FaultLanguage(ABC):
         if timeout is None:
             timeout = 2 * max(session.timeout for session in sessions) + _ENDING
         with self._held(sessions) as links:
-            open_links = {link.conversation.session_id for link in links if link.hears_server}
-            silent = [session for session in sessions if session.id in open_links]
+            connected = {link.conversation.session_id for link in links}
+            silent = [session for session in sessions if session.id in connected]
             if not silent:
                 raise TestingError(
                     f"session {_names(sessions)} has no connection whose end would tell that the server expired it"
