@@ -134,7 +134,7 @@ def storm(hosts: str) -> None:
             zk.stop()
 
         try:
-            for _ in range(25):
+            for _ in range(12):
                 fork(child)()
         finally:
             over.set()

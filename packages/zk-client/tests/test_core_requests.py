@@ -11,6 +11,7 @@ from zk_client import (
     ConnectionLostError,
     NoNodeError,
     Outcome,
+    ServerError,
     SessionState,
     UnimplementedError,
 )
@@ -381,6 +382,20 @@ def test_an_error_of_the_server_is_the_calls_own() -> None:
     with pytest.raises(NoNodeError) as caught:
         call.result()
     assert (caught.value.path, caught.value.outcome) == ("/a", Outcome.NOT_APPLIED)
+
+
+@pytest.mark.parametrize("code", [-12345, -124, -2, 77])
+def test_an_error_code_nobody_knows_is_the_calls_own_and_harms_nothing(code: int) -> None:
+    pair = CorePair()
+    pair.open()
+    first, second = pair.submit(pair.operations.get("/a")), pair.submit(pair.operations.get("/b"))
+    pair.reply(pair.next(GetDataRequest), err=code)
+    pair.reply(pair.next(GetDataRequest), DATA)
+    with pytest.raises(ServerError, match=str(code)):
+        first.result()
+    assert second.result() == (DATA.data, STAT)
+    assert pair.core.state is SessionState.CONNECTED
+    assert pair.reasons == []
 
 
 def test_a_write_given_up_without_being_looked_up_still_spoils_the_proof_of_its_twin() -> None:

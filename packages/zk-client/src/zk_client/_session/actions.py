@@ -17,7 +17,10 @@ else:
 
 
 class Connect(NamedTuple):
-    """Resolve the host, open a TCP connection to one of its addresses, trying each for at most `timeout` seconds."""
+    """Resolve the host anew, and open a TCP connection to one of its addresses.
+
+    timeout: seconds for the resolver, and for each of the addresses.
+    """
 
     host: Host
     timeout: float

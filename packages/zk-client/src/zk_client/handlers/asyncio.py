@@ -26,7 +26,7 @@ from .._session.recovery import CreateRecovery
 from ..errors import CallTimeoutError, ConfigurationError
 from ..states import SessionState
 from .log import logger
-from .opening import open_stream, search_read_write
+from .opening import open_stream, resolve, search_read_write
 from .performing import Performing
 from .stream import Stream
 
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from .._session.core import SessionCore
     from ..aio import StateStream
     from ..calls import Call
+    from ..hosts import Host
+    from .resolving import Addresses
 
 # Deadlines this close to the timer's are not worth another timer.
 SLACK = 0.001
@@ -60,6 +62,7 @@ class AsyncHandler(Performing):
         self._stream: Stream | None = None
         self._streams: set[Stream] = set()  # also those that are ending
         self._opening: asyncio.Task[None] | None = None
+        self._lookups: dict[Host, asyncio.Task[Addresses | Exception]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._cleaning: set[asyncio.Task[Any]] = set()  # those of them that `stop` lets finish
         self._timer: asyncio.TimerHandle | None = None
@@ -408,7 +411,7 @@ class AsyncHandler(Performing):
     async def _open(self, action: Connect) -> None:
         loop = asyncio.get_running_loop()
         attempt = asyncio.current_task()
-        stream, reason = await open_stream(loop, action, lambda sock: Stream(self, loop, sock))
+        stream, reason = await open_stream(loop, action, self._look_up, lambda sock: Stream(self, loop, sock))
         if self._opening is not attempt:
             if stream is not None:
                 stream.abort()
@@ -425,6 +428,13 @@ class AsyncHandler(Performing):
         self.perform()
         self._flush()
         self._schedule()
+
+    def _look_up(self, host: Host) -> asyncio.Future[Addresses | Exception]:
+        """Ask the resolver, or join the question about this host that is under way: nobody can end one."""
+        lookup = self._lookups.get(host)
+        if lookup is None or lookup.done():
+            lookup = self._lookups[host] = self.spawn(resolve(host), "zk-client resolve")
+        return asyncio.shield(lookup)
 
     def _disconnect(self) -> None:
         opening, self._opening = self._opening, None

@@ -32,6 +32,7 @@ from .dispatcher import Dispatcher
 from .link import DONT_WAIT, RECEIVE, Link
 from .log import logger
 from .performing import Performing
+from .resolving import Resolver
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ class BlockingHandler(Performing):
         self.settled = runtime.event()  # set when a start has succeeded or failed
         self.poller = runtime.poller()
         self._background = Background(self)
+        self._resolver = Resolver(runtime, self.poller.wake)
         self.link: Link | None = None
         self.attempt: Attempt | None = None
         self.dead_links: list[Link] = []
@@ -501,7 +503,7 @@ class BlockingHandler(Performing):
         self.dispatcher.submit(listener, event)
 
     def _connect(self, action: Connect) -> None:
-        self.attempt = Attempt(action)
+        self.attempt = Attempt(action, self._resolver)
         self.poller.wake()
 
     def _disconnect(self) -> None:

@@ -11,23 +11,27 @@ import socket
 
 from .. import _wire
 from .log import logger
+from .resolving import numeric, resolve_within
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .._session.actions import Connect, Probe
     from ..hosts import Host
     from .base import Poller, Runtime
+    from .resolving import Lookup, Resolver
 
 IN_PROGRESS = {errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EALREADY, getattr(errno, "WSAEWOULDBLOCK", -1)}
 
 
 class Attempt:
-    """One Connect action under way: the host's addresses one after the other, each for its time."""
+    """One Connect action under way: the host's name, then its addresses one after the other, each for its time."""
 
-    def __init__(self, action: Connect) -> None:
+    def __init__(self, action: Connect, resolver: Resolver) -> None:
         self.host = action.host
         self.timeout = action.timeout
         self.failed: str | None = None
+        self._resolver = resolver
+        self._lookup: Lookup | None = None
         self._addresses: list[tuple[int, tuple[object, ...]]] | None = None
         self._socket: socket.socket | None = None
         self._address: tuple[object, ...] = ()
@@ -37,12 +41,8 @@ class Attempt:
     def advance(self, runtime: Runtime, poller: Poller, timeout: float | None) -> socket.socket | None:
         """Go on, waiting at most `timeout` seconds: the connected socket, or None (then see `failed`)."""
         if self._addresses is None:
-            try:
-                self._addresses = runtime.resolve(self.host.name, self.host.port)
-            except (OSError, UnicodeError) as error:
-                self.failed = f"cannot resolve {self.host.name!r}: {error}"
-                return None
-            self._addresses.reverse()
+            self._look_up(runtime, poller, timeout)
+            return None
         if self._socket is None:
             return self._begin(runtime)
         remaining = self._deadline - runtime.now()
@@ -58,6 +58,24 @@ class Attempt:
             self._give_up_address(os.strerror(code))
             return None
         return self._done()
+
+    def _look_up(self, runtime: Runtime, poller: Poller, timeout: float | None) -> None:
+        if self._lookup is None:
+            self._addresses = numeric(self.host)
+            if self._addresses is None:
+                self._deadline = runtime.now() + self.timeout
+                self._lookup = self._resolver.ask(self.host)
+            return
+        remaining = self._deadline - runtime.now()
+        if self._lookup.done:
+            try:
+                self._addresses = self._lookup.result()[::-1]
+            except (OSError, UnicodeError) as error:
+                self.failed = f"cannot resolve {self.host.name!r}: {error}"
+        elif remaining <= 0:
+            self.failed = f"cannot resolve {self.host.name!r}: no answer within {self.timeout:.1f} s"
+        else:
+            poller.wait(None, False, remaining if timeout is None else min(timeout, remaining))
 
     def _begin(self, runtime: Runtime) -> socket.socket | None:
         assert self._addresses is not None
@@ -97,10 +115,10 @@ class Attempt:
 def ask(runtime: Runtime, host: Host, command: str, timeout: float, limit: int = 16 * 1024 * 1024) -> str:
     """Send a four-letter word to a server and return its whole answer; raises OSError.
 
-    timeout: seconds for each of connecting, sending and every part of the answer.
+    timeout: seconds for each of resolving, connecting, sending and every part of the answer.
     """
     failure: OSError | None = None
-    for family, address in runtime.resolve(host.name, host.port):
+    for family, address in resolve_within(runtime, host, timeout):
         try:
             with runtime.socket(family) as sock:
                 sock.settimeout(timeout)

@@ -12,29 +12,37 @@ from functools import partial
 
 from .. import _wire
 from .log import logger
+from .resolving import numeric
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from .._session.actions import Connect, Probe
     from ..hosts import Host
+    from .resolving import Addresses
     from .stream import Stream
 
 LONGEST_ANSWER = 16 * 1024 * 1024
 
 
 async def open_stream(
-    loop: asyncio.AbstractEventLoop, action: Connect, make: Callable[[socket.socket], Stream]
+    loop: asyncio.AbstractEventLoop,
+    action: Connect,
+    look_up: Callable[[Host], Awaitable[Addresses | Exception]],
+    make: Callable[[socket.socket], Stream],
 ) -> tuple[Stream | None, str]:
     """A connection to one of the host's addresses, each tried for its time; or None, and why there is none."""
     host = action.host
     try:
-        found = await loop.getaddrinfo(host.name, host.port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
-        return None, f"cannot resolve {host.name!r}: {error}"
+        async with asyncio.timeout(action.timeout):
+            found = numeric(host) or await look_up(host)
+    except TimeoutError:
+        return None, f"cannot resolve {host.name!r}: no answer within {action.timeout:.1f} s"
+    if isinstance(found, Exception):
+        return None, f"cannot resolve {host.name!r}: {found}"
     reasons: list[str] = []
-    for family, _, _, _, address in found:
+    for family, address in found:
         sock = socket.socket(family, socket.SOCK_STREAM)
         try:
             sock.setblocking(False)
@@ -53,6 +61,15 @@ async def open_stream(
             sock.close()
             raise
     return None, "; ".join(reasons) or "no address"
+
+
+async def resolve(host: Host) -> Addresses | Exception:
+    """The addresses of a host, or the resolver's error."""
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host.name, host.port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        return error
+    return [(family, address) for family, _, _, _, address in found]
 
 
 async def ask(host: Host, word: str, timeout: float) -> str:

@@ -1,0 +1,86 @@
+"""Finding the addresses of a host while time goes on for everybody else.
+
+Rule: nobody can end a question to the system's resolver, so it is asked on a worker of its own, and whoever wants the
+answer waits as long as it likes. A question that was given up is joined by whoever asks for the same host next, so
+that a resolver that hangs costs one worker a host, however often it is tried. An answer is used once: the next attempt
+asks anew, which is how an address that changed is found. Addresses written as numbers need no resolver.
+"""
+
+from __future__ import annotations
+
+import socket
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..hosts import Host
+    from .base import Runtime
+
+    Addresses = list[tuple[int, tuple[object, ...]]]
+
+
+def numeric(host: Host) -> Addresses | None:
+    """The address of a host that is given as one; None for a name. Asks nobody."""
+    try:
+        found = socket.getaddrinfo(host.name, host.port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+    except (OSError, UnicodeError):
+        return None
+    return [(family, address) for family, _, _, _, address in found]
+
+
+class Lookup:
+    """A question under way; `done` is set before `wake` is called."""
+
+    def __init__(self, runtime: Runtime, host: Host, wake: Callable[[], object]) -> None:
+        self.done = False
+        self._addresses: Addresses = []
+        self._failure: Exception | None = None
+        self._runtime = runtime
+        self._host = host
+        self._wake = wake
+        runtime.spawn("zk-client resolve", self._run)
+
+    def _run(self) -> None:
+        try:
+            self._addresses = self._runtime.resolve(self._host.name, self._host.port)
+        except Exception as error:  # noqa: BLE001 - whoever wants the answer gets it
+            self._failure = error
+        self.done = True
+        self._wake()
+
+    def result(self) -> Addresses:
+        """The addresses, or the resolver's error."""
+        if self._failure is not None:
+            raise self._failure
+        return self._addresses
+
+
+class Resolver:
+    """The questions of one client that are under way."""
+
+    def __init__(self, runtime: Runtime, wake: Callable[[], object]) -> None:
+        self._runtime = runtime
+        self._wake = wake
+        self._open: dict[Host, Lookup] = {}
+
+    def ask(self, host: Host) -> Lookup:
+        """Ask for a host, or join the question that is under way."""
+        for other in [other for other, lookup in self._open.items() if lookup.done]:
+            del self._open[other]
+        lookup = self._open.get(host)
+        if lookup is None:
+            lookup = self._open[host] = Lookup(self._runtime, host, self._wake)
+        return lookup
+
+
+def resolve_within(runtime: Runtime, host: Host, timeout: float) -> Addresses:
+    """The addresses of a host; raises OSError when there is none, TimeoutError when `timeout` seconds pass first."""
+    addresses = numeric(host)
+    if addresses is not None:
+        return addresses
+    answered = runtime.event()
+    lookup = Lookup(runtime, host, answered.set)
+    if not answered.wait(timeout):
+        raise TimeoutError(f"no answer from the resolver for {host.name!r} within {timeout:.1f} s")
+    return lookup.result()
