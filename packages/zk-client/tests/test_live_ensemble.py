@@ -229,7 +229,6 @@ def test_sync_shows_what_another_client_wrote_on_another_member(
         assert second.exists(f"{top}/{number}") is not None
 
 
-@pytest.mark.zk("real")  # embedded ensembles stay as they were started
 def test_the_configuration_names_every_member_and_refuses_what_it_cannot_do(
     zk_cluster: Cluster, make_client: MakeClient
 ) -> None:

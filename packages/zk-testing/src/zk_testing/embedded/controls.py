@@ -139,6 +139,7 @@ class EnsembleControls(Generic[M]):
             size=size,
             observers=observers,
             server=Settings(
+                reconfig=True,
                 version=version,
                 tick_ms=tick_ms,
                 min_session_timeout_ms=_to_ms(min_session_timeout),

@@ -28,7 +28,7 @@ from zk_wire import (
 from .prepare import Preparation, Rules, Write
 from .refusal import BrokenRequestError
 from .results import fault_of, multi_results
-from .transactions import Applied, Change, CreateNode, Failed
+from .transactions import Applied, Change, CreateNode, Failed, SetConfig
 from .tree import Tree
 from .versions import Profile
 
@@ -101,6 +101,8 @@ def answer_to(request: Write | MultiRequest, applied: Sequence[Applied]) -> byte
     if isinstance(request, CheckVersionRequest):
         return None  # until 3.8.4 and 3.9.2 a check that holds is not answered
     change, stat, _events = applied[0]
+    if isinstance(change, SetConfig):
+        return len(change.data).to_bytes(4, "big") + change.data + stat
     if isinstance(change, CreateNode):
         path = encode_ustring(change.path)
         return path if isinstance(request, CreateRequest) else path + stat

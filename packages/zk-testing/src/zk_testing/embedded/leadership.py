@@ -8,15 +8,20 @@ Source: PrepRequestProcessor.java, Leader.java, LeaderSessionTracker.java.
 
 from __future__ import annotations
 
-from zk_wire import ErrorCode, MalformedRequest, MultiRequest
+from collections.abc import Sequence
 
+from zk_wire import ErrorCode, Id, MalformedRequest, MultiRequest, Permission, ReconfigRequest
+
+from .configuration import Configuration
 from .decisions import Decision, decide, decide_malformed
 from .member import Member
+from .permissions import check_permission
 from .prepare import Write
+from .refusal import RefusedError
 from .sessions import Session, Sessions
 from .slots import Kind, Slot
-from .transactions import Change, CloseSession, CreateSession, DeleteNode, Failed, Transaction, apply
-from .tree import Tree
+from .transactions import Change, CloseSession, CreateSession, DeleteNode, Failed, SetConfig, Transaction, apply
+from .tree import CONFIG, Tree
 
 __all__ = ["Leadership"]
 
@@ -42,12 +47,15 @@ class Leadership:
 
     # Requests
 
-    def decide(self, slot: Slot, now_ms: int) -> tuple[Change, ...] | None:
-        """Fill in what a request comes to; return the changes to propose, None for none."""
+    def decide(self, slot: Slot, now_ms: int, synced: frozenset[int]) -> tuple[Change, ...] | None:
+        """Fill in what a request comes to; return the changes to propose, None for none.
+
+        synced: the numbers of the members that have all that this leader has.
+        """
         session_id = slot.session.id
         match slot.kind:
             case Kind.WRITE:
-                slot.decision = self._decide_write(slot)
+                slot.decision = self._decide_write(slot, synced)
                 return slot.decision.changes
             case Kind.MALFORMED:
                 event: MalformedRequest = slot.request  # type: ignore[assignment]
@@ -70,17 +78,35 @@ class Leadership:
                 pass
         return None
 
-    def _decide_write(self, slot: Slot) -> Decision:
+    def _decide_write(self, slot: Slot, synced: frozenset[int]) -> Decision:
         session = slot.session
         problem = self._problem_of(session, slot.member)
         if problem:
             slot.moved = problem == ErrorCode.SESSION_MOVED
             return Decision((Failed(problem),), problem)
         tree = self._proposed or self.member.tree
+        if isinstance(slot.request, ReconfigRequest):
+            return self._decide_reconfig(tree, slot.request, slot.identities, synced)
         request: Write | MultiRequest = slot.request  # type: ignore[assignment]  # that is what a write has
         decision = decide(tree, self.member._rules, session.id, slot.identities, request, ephemerals=not session.local)
         self._zxid += decision.skips_zxid
         return decision
+
+    def _decide_reconfig(
+        self, tree: Tree, request: ReconfigRequest, identities: Sequence[Id], synced: frozenset[int]
+    ) -> Decision:
+        node = tree.nodes[CONFIG]
+        try:
+            if not self.member.settings.reconfig:
+                raise RefusedError(ErrorCode.RECONFIG_DISABLED)
+            following = Configuration.parse(node.data or b"").changed(request, self._zxid + 1)
+            if len(synced & following.voters) < following.quorum:
+                raise RefusedError(ErrorCode.NEW_CONFIG_NO_QUORUM)
+            if not self.member.settings.skip_acl:
+                check_permission(node.acl, Permission.WRITE, identities)
+        except RefusedError as refusal:
+            return Decision((Failed(refusal.code),), refusal.code)
+        return Decision((SetConfig(following.encode()),), body=None)
 
     def _problem_of(self, session: Session, member: Member) -> int:
         """Why a session may not write: it has ended, or another member has it; 0 when it may."""

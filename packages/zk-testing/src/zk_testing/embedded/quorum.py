@@ -22,15 +22,18 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from ..errors import ClusterError
-from . import admin
+from .configuration import Configuration, ServerLine
+from .elections import Poll
 from .front import Mode, Output
 from .leadership import Leadership
 from .log import Log
 from .member import Member, State
+from .network import Network
+from .portrait import portrait
 from .sessions import Session
 from .settings import EnsembleSettings
 from .slots import Kind, Slot
-from .transactions import Change, Transaction
+from .transactions import Change, SetConfig, Transaction
 from .tree import CONFIG, Tree
 
 __all__ = ["EnsembleCore"]
@@ -56,14 +59,15 @@ class EnsembleCore:
         )
         self.log = Log()
         self._out: list[Output] = []
-        self._cut: set[tuple[int, int]] = set()
+        self._network = Network()
         self._terms: dict[int, Leadership] = {}
         self._inbox: deque[Slot] = deque()
+        self._reborn: list[Member] = []
         self._working = False
         self._preferred: int | None = None
         for member in self.members:
             member._out = self._out
-        self.configure([("127.0.0.1", 0)] * self.settings.size, now_ms)
+        self.configure([("127.0.0.1", 2180 + member.number) for member in self.members], now_ms)
         for member in self.members:
             member.state = State.LOOKING
         with self._work(now_ms):
@@ -71,16 +75,16 @@ class EnsembleCore:
 
     def configure(self, addresses: list[tuple[str, int]], now_ms: int) -> None:
         """Tell the members where they listen; to be done before anybody connects."""
-        lines = []
+        servers: dict[int, ServerLine] = {}
         for member, (host, port) in zip(self.members, addresses, strict=True):
             member.port = port
-            kind = "participant" if member.voting else "observer"
             number = member.number
-            lines.append(f"server.{number}={host}:{2887 + number}:{3887 + number}:{kind};{host}:{port}")
-        self.server_lines = tuple(lines)
+            servers[number] = ServerLine(host, 2887 + number, 3887 + number, member.voting, f"{host}:{port}")
+        self.configuration = Configuration(servers, 1 << 32)
+        self.server_lines = tuple(self.configuration.server_line(member.number) for member in self.members)
         for member in self.members:
             node = member.tree.nodes[CONFIG]
-            node.data = "\n".join([*lines, "version=100000000"]).encode()
+            node.data = self.configuration.encode()
             node.version, node.mzxid, node.mtime = -1, 1 << 32, now_ms
 
     # Who is who
@@ -169,12 +173,7 @@ class EnsembleCore:
                     raise ValueError(f"member {number} is in two groups")
                 sides[number] = side
         with self._work(now_ms):
-            self._cut = {
-                (a.number, b.number)
-                for a in self.members
-                for b in self.members
-                if a.number < b.number and sides.get(a.number, 0) != sides.get(b.number, 0)
-            }
+            self._network.part(sides, [member.number for member in self.members])
         return self.take_output()
 
     def isolate(self, number: int, now_ms: int) -> list[Output]:
@@ -182,28 +181,27 @@ class EnsembleCore:
         self.member(number)
         with self._work(now_ms):
             for other in self.members:
-                if other.number != number:
-                    self._cut.add((min(number, other.number), max(number, other.number)))
+                self._network.cut(number, other.number)
         return self.take_output()
 
     def cut(self, one: int, other: int, now_ms: int) -> list[Output]:
         """Cut two members off from each other; both still reach the others."""
-        first, second = self.member(one), self.member(other)
+        self.member(one)
+        self.member(other)
         with self._work(now_ms):
-            if first is not second:
-                self._cut.add((min(one, other), max(one, other)))
+            self._network.cut(one, other)
         return self.take_output()
 
     def reconnect(self, now_ms: int) -> list[Output]:
         """Mend the network; what was sent meanwhile arrives, where nobody has given up yet."""
         with self._work(now_ms):
-            self._cut.clear()
+            self._network.mend()
         return self.take_output()
 
     @property
     def connected(self) -> bool:
         """Whether nothing is cut."""
-        return not self._cut
+        return self._network.whole
 
     def set_lag(self, number: int, lag_ms: int, now_ms: int) -> list[Output]:
         """Have a member apply what it hears so much later; no effect while it leads."""
@@ -337,6 +335,8 @@ class EnsembleCore:
             self._working = True
             try:
                 self._read_inbox(now_ms)
+                if self._reborn:
+                    self._update(now_ms)
             finally:
                 self._working = False
 
@@ -361,46 +361,13 @@ class EnsembleCore:
 
     def describe(self, member: Member) -> dict[str, list[str]]:
         """Further lines of a member's answers, by word."""
-        voting = self.settings.size - self.settings.observers
-        membership = (member.tree.nodes[CONFIG].data or b"").decode()
-        lines = {
-            "conf": [
-                "initLimit=50",
-                f"syncLimit={self.settings.sync_limit}",
-                "electionAlg=3",
-                f"electionPort={3887 + member.number}",
-                f"quorumPort={2887 + member.number}",
-                f"peerType={int(not member.voting)}",
-                "membership: ",
-                *membership.split("\n"),
-            ],
-            "mntr": [f"zk_quorum_size\t{voting}"],
-        }
-        local = admin.session_sets(member.local_sessions.buckets())
-        sessions = [f"Local {local[0]}", *local[1:]] if self.settings.server.local_sessions else []
-        term = self._terms.get(member.number)
-        if term is not None:
-            learners = self._learners(member)
-            lines["srvr"] = ["Proposal sizes last/min/max: -1/-1/-1"]
-            lines["mntr"] += [
-                "zk_peer_state\tleading - broadcast",
-                f"zk_synced_followers\t{sum(other.voting for other in learners)}",
-                "zk_synced_non_voting_followers\t0",
-                f"zk_synced_observers\t{sum(not other.voting for other in learners)}",
-            ]
-            all_sets = admin.session_sets(term.sessions.buckets())
-            sessions += [f"Global {all_sets[0]}" if sessions else all_sets[0], *all_sets[1:]]
-        else:
-            if member.mode is Mode.SERVING:
-                verb = "following" if member.voting else "observing"
-                lines["mntr"].append(f"zk_peer_state\t{verb} - broadcast")
-            sessions.append(f"Global Sessions({len(member.global_sessions)}):")
-            sessions += [
-                f"0x{session_id & (1 << 64) - 1:x}\t{timeout_ms}ms"
-                for session_id, timeout_ms in member.global_sessions.items()
-            ]
-        lines["dump"] = sessions
-        return lines
+        return portrait(
+            member,
+            self._terms.get(member.number),
+            self._learners(member),
+            voters=len(self.configuration.voters),
+            sync_limit=self.settings.sync_limit,
+        )
 
     # Requests and proposals
 
@@ -426,7 +393,7 @@ class EnsembleCore:
                 member.outbox.append(slot)
                 continue
             term = self._terms[leader.number]
-            changes = term.decide(slot, now_ms)
+            changes = term.decide(slot, now_ms, self._synced(leader))
             if changes is not None:
                 self._propose(term, changes, slot, now_ms)
                 continue
@@ -457,7 +424,7 @@ class EnsembleCore:
             first = leader.tail[0]
             learners = self._learners(leader)
             having = [other for other in learners if other.voting and other.tail and other.tail[-1].zxid >= first.zxid]
-            if 1 + len(having) < self.settings.quorum:
+            if 1 + len(having) < self.configuration.quorum:
                 return
             del leader.tail[0]
             for other in having:
@@ -478,8 +445,20 @@ class EnsembleCore:
                 other.logged = index + 1
                 other.incoming.append((index, now_ms))
                 self._apply_due(other, now_ms)
+        for change in transaction.changes:
+            if isinstance(change, SetConfig):
+                self._reconfigure(Configuration.parse(change.data), now_ms)
         if index - self.log.base > _LONG_LOG:
             self.log.forget(min(member.applied for member in self.members if member.mode is Mode.SERVING))
+
+    def _reconfigure(self, configuration: Configuration, now_ms: int) -> None:
+        """Change who votes; a member that has to do something else than before begins anew."""
+        before, self.configuration = self.configuration, configuration
+        for member in self.members:
+            member.voting = member.number in configuration.voters
+            leads_on = member.voting or member.number not in self._terms
+            if before.observes(member.number) != configuration.observes(member.number) or not leads_on:
+                self._reborn.append(member)
 
     def _apply_due(self, member: Member, now_ms: int) -> None:
         while member.incoming and not member.held and not member.paused:
@@ -495,19 +474,6 @@ class EnsembleCore:
 
     # The network
 
-    def _is_cut(self, one: Member, other: Member) -> bool:
-        return (min(one.number, other.number), max(one.number, other.number)) in self._cut
-
-    def _passes(self, one: Member, other: Member) -> bool:
-        """Whether two members can talk now."""
-        return not (
-            one.paused
-            or other.paused
-            or one.state is State.STOPPED
-            or other.state is State.STOPPED
-            or self._is_cut(one, other)
-        )
-
     def _learners(self, leader: Member) -> list[Member]:
         """Who follows or observes a leader, also those it cannot reach now."""
         epoch = leader.epoch
@@ -516,20 +482,29 @@ class EnsembleCore:
     def _linked(self, member: Member) -> bool:
         """Whether a member that has a leader can talk to it."""
         leader = member.leader
-        return leader is not None and self._passes(member, leader) and self._is_led(member, leader)
+        return leader is not None and self._network.passes(member, leader) and self._is_led(member, leader)
 
     def _is_led(self, member: Member, leader: Member) -> bool:
         term = self._terms.get(leader.number)
         return term is not None and term.epoch == member.epoch
 
+    def _synced(self, leader: Member) -> frozenset[int]:
+        """The numbers of those who have all that the leader has: itself, and the followers it reaches."""
+        reached = [other for other in self._learners(leader) if other.role == "follower" and self._linked(other)]
+        return frozenset(member.number for member in (leader, *reached))
+
     def _has_quorum(self, leader: Member) -> bool:
         reached = [other for other in self._learners(leader) if other.voting and self._linked(other)]
-        return 1 + len(reached) >= self.settings.quorum
+        return leader.voting + len(reached) >= self.configuration.quorum
 
     # Finding out
 
     def _update(self, now_ms: int) -> None:
         """Have every member notice what it can notice now."""
+        while self._reborn:
+            member = self._reborn.pop()
+            if member.mode is Mode.SERVING and not member.paused:
+                self._leave(member, now_ms)
         settled = False
         while not settled:
             settled = True
@@ -557,7 +532,7 @@ class EnsembleCore:
 
     def _notice_leader(self, member: Member, leader: Member, now_ms: int) -> bool:
         """What a member knows of its leader now; returns whether it has left it."""
-        if member.paused or leader.paused or self._is_cut(member, leader):
+        if member.paused or leader.paused or self._network.is_cut(member.number, leader.number):
             if member.silent_since_ms is None:
                 member.silent_since_ms = now_ms
             return False
@@ -591,9 +566,9 @@ class EnsembleCore:
         leader = term.member
         if leader.paused:
             return None
-        followers = sum(other.voting for other in self._learners(leader))
-        followers += sum(self._is_cut(self.member(number), leader) for number in term.unnoticed)
-        if 1 + followers < self.settings.quorum:
+        followers = leader.voting + sum(other.voting for other in self._learners(leader))
+        followers += sum(self._network.is_cut(number, leader.number) for number in term.unnoticed)
+        if followers < self.configuration.quorum:
             return term.grace_ms  # too many connections were closed
         if leader.alone_since_ms is None:
             return None
@@ -640,48 +615,25 @@ class EnsembleCore:
 
     # Elections
 
-    def _vote(self, member: Member) -> tuple[int, int, bool, int, int]:
-        """What a member offers: the largest wins. Who was the leader has seen the epoch's own zxid besides."""
-        logged = member.tail[-1].zxid if member.tail else self.log.zxid_before(member.logged)
-        return (member.epoch, logged, member.number == self._preferred, member.last_zxid, member.number)
-
-    def _electors(self, candidate: Member) -> list[Member]:
-        """Who could vote for a candidate: itself, and those who look for a leader and can be reached."""
-        return [
-            member
-            for member in self.members
-            if member.voting
-            and member.state is State.LOOKING
-            and (member is candidate or self._passes(member, candidate))
-        ]
-
-    def _winner(self) -> Member | None:
-        candidates = [
-            member for member in self.members if member.voting and member.state is State.LOOKING and not member.paused
-        ]
-        winners = []
-        for candidate in candidates:
-            electors = self._electors(candidate)
-            if len(electors) >= self.settings.quorum and max(electors, key=self._vote) is candidate:
-                winners.append(candidate)
-        return max(winners, key=self._vote, default=None)
+    def _poll(self) -> Poll:
+        return Poll(self.members, self._network, self.log, self.configuration.quorum, self._preferred)
 
     def _could_find_a_leader(self, member: Member) -> bool:
         if self._joinable(member) is not None:
             return True
-        winner = self._winner()
-        return winner is not None and (member is winner or self._passes(member, winner))
+        winner = self._poll().winner()
+        return winner is not None and (member is winner or self._network.passes(member, winner))
 
     def _joinable(self, member: Member) -> Member | None:
         """A leader with a quorum that a member can reach, and need not fear to be older than what it knows."""
         for term in self._terms.values():
             leader = term.member
-            if self._passes(member, leader) and self._has_quorum(leader) and term.epoch >= member.epoch:
+            if self._network.passes(member, leader) and self._has_quorum(leader) and term.epoch >= member.epoch:
                 return leader
         return None
 
     def _hold_election(self, now_ms: int) -> None:
-        winner = self._winner()
+        winner = self._poll().winner()
         if winner is not None:
             self._lead(winner, now_ms)
         for member in self.members:
@@ -692,7 +644,7 @@ class EnsembleCore:
 
     def _lead(self, winner: Member, now_ms: int) -> None:
         """Begin a term: what the winner has logged becomes history, and the others take it over."""
-        electors = self._electors(winner)
+        electors = self._poll().electors(winner)
         missing = len(self.log) - winner.logged
         if len(winner.tail) < missing:
             raise AssertionError(f"{winner!r} won, but lacks what a quorum has agreed on")
@@ -707,7 +659,7 @@ class EnsembleCore:
         self._preferred = None
         self._terms[winner.number] = Leadership(winner, epoch, now_ms)
         for member in self.members:
-            if member.state is State.LOOKING and self._passes(member, winner):
+            if member.state is State.LOOKING and self._network.passes(member, winner):
                 self._join(member, winner, now_ms)
 
     def _join(self, member: Member, leader: Member, now_ms: int) -> None:
@@ -719,7 +671,8 @@ class EnsembleCore:
         member.logged = len(self.log)
         member.looking_since_ms = now_ms
         self._terms[leader.number].unnoticed.discard(member.number)
-        member.serve(State.FOLLOWING if member.voting else State.OBSERVING, leader, leader.epoch)
+        observes = self.configuration.observes(member.number)
+        member.serve(State.OBSERVING if observes else State.FOLLOWING, leader, leader.epoch)
         if member.voting:
             member.tail = list(leader.tail)
 
@@ -730,13 +683,13 @@ class EnsembleCore:
         return member
 
     def _check_candidate(self, member: Member) -> None:
-        others = [other for other in self.members if other.voting and self._passes(member, other)]
+        others = [other for other in self.members if other.voting and self._network.passes(member, other)]
         electors = [other for other in others if other is not member]
-        if not member.voting or member.paused or 1 + len(electors) < self.settings.quorum:
+        if not member.voting or member.paused or 1 + len(electors) < self.configuration.quorum:
             raise ClusterError(f"member {member.number} cannot win an election: {member!r} reaches no quorum")
-        vote = self._vote(member)[:2]
+        poll = self._poll()
         for other in electors:
-            if self._vote(other)[:2] > vote:
+            if poll.vote(other)[:2] > poll.vote(member)[:2]:
                 raise ClusterError(
                     f"member {member.number} cannot win an election: member {other.number} has logged more"
                 )

@@ -109,11 +109,6 @@ class EnsembleSettings:
             )
 
     @property
-    def quorum(self) -> int:
-        """How many voting members have to agree."""
-        return (self.size - self.observers) // 2 + 1
-
-    @property
     def silence_ms(self) -> int:
         """How long a follower does without its leader."""
         return self.sync_limit * self.server.tick_ms

@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeAlias
 
 from zk_wire import ACL
 
-from .tree import Node, NodeKind, Tree, TreeEvent
+from .tree import CONFIG, Node, NodeKind, Tree, TreeEvent
 
 __all__ = [
     "Applied",
@@ -25,6 +25,7 @@ __all__ = [
     "Failed",
     "Nothing",
     "SetAcl",
+    "SetConfig",
     "SetData",
     "Transaction",
     "apply",
@@ -69,6 +70,13 @@ class SetAcl:
 
 
 @dataclass(frozen=True, slots=True)
+class SetConfig:
+    """Other members of the ensemble: the data of its configuration's node."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class CloseSession:
     """The ephemeral nodes of the session go; which ones they are is known when it is applied."""
 
@@ -95,7 +103,9 @@ class Failed:
     code: int
 
 
-Change: TypeAlias = CreateNode | DeleteNode | SetData | SetAcl | CreateSession | CloseSession | Nothing | Failed
+Change: TypeAlias = (
+    CreateNode | DeleteNode | SetData | SetAcl | SetConfig | CreateSession | CloseSession | Nothing | Failed
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +152,8 @@ def apply(tree: Tree, transaction: Transaction) -> list[Applied]:
                 node, events = tree.set_data(
                     change.path, change.data, version=change.version, zxid=zxid, time_ms=time_ms
                 )
+            case SetConfig():
+                node, events = tree.set_data(CONFIG, change.data, version=-1, zxid=zxid, time_ms=time_ms)
             case DeleteNode():
                 events = tree.delete(change.path, zxid=zxid)
             case SetAcl():
