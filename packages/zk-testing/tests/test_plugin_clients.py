@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 from pytest_runs import run_pytest
 
-from zk_client import Client
+from zk_client import AsyncClient, Client
 from zk_testing import EmbeddedServer
 from zk_testing._clients import ClientMaker
 from zk_testing.faults import FaultProxy
@@ -61,19 +62,44 @@ def test_without_zk_client_the_error_says_what_to_install(tmp_path: Path) -> Non
     assert "needs the package zk-client, which is not installed: pip install zk-client" in run.stdout
 
 
+WITHOUT_ASYNC = """
+import zk_client
+from zk_client import *  # everything else is there
+class Without:
+    def __getattr__(self, name):
+        if name == "AsyncClient": raise AttributeError(name)
+        return getattr(zk_client, name)
+import sys
+sys.modules["zk_client"] = Without()
+"""
+
+
 def test_without_an_asyncio_client_the_error_says_what_is_missing(tmp_path: Path) -> None:
-    tests = "import zk_client\nvars(zk_client).pop('AsyncClient', None)\ndef test_it(zk_async_client): pass"
-    run = run_pytest(tmp_path, tests)
-    assert "1 error" in run.stdout
+    run = run_pytest(tmp_path, WITHOUT_ASYNC + "def test_it(zk_async_client): pass")
+    assert "1 error" in run.stdout, run.stdout
     assert "needs zk_client.AsyncClient, which zk-client 0" in run.stdout
 
 
-def test_an_asyncio_client_is_handed_out_unstarted_below_the_chroot(tmp_path: Path) -> None:
+def test_an_asyncio_client_is_started_by_the_test_below_the_chroot(
+    zk_async_client: AsyncClient, zk_client: Client
+) -> None:
+    async def main() -> None:
+        async with zk_async_client as zk:
+            await zk.create("/from-a-loop", b"data")
+
+    asyncio.run(main())
+    assert zk_client.get("/from-a-loop")[0] == b"data"
+
+
+def test_an_asyncio_client_that_was_not_stopped_is_a_leak(tmp_path: Path) -> None:
     tests = """
-import zk_client
-class AsyncClient:
-    def __init__(self, hosts): self.hosts = hosts
-zk_client.AsyncClient = AsyncClient
-def test_it(zk_async_client, zk_hosts): assert zk_async_client.hosts == zk_hosts
+import asyncio
+def test_it(zk_async_client):
+    async def main():
+        await zk_async_client.start()
+        await zk_async_client.create("/held", ephemeral=True)
+    asyncio.run(main())
 """
-    assert "1 passed" in run_pytest(tmp_path, tests).stdout
+    run = run_pytest(tmp_path, tests)
+    assert "1 passed, 1 error" in run.stdout, run.stdout
+    assert "the test left behind:" in run.stdout and "which owns an ephemeral node /test-" in run.stdout, run.stdout

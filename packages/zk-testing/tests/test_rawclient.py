@@ -71,6 +71,7 @@ def test_a_ping_is_answered(zk_server: ZooKeeperServer) -> None:
         raw.ping()
 
 
+@pytest.mark.zk_leaks_allowed("sessions")  # the server has closed the connection
 def test_authentication_is_answered_and_refusal_raised(zk_server: ZooKeeperServer) -> None:
     with RawClient(zk_server.address) as raw:
         raw.auth("digest", b"super:test")

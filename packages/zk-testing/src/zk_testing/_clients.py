@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 from .errors import TestingError
 
 if TYPE_CHECKING:
-    from zk_client import Client
+    from zk_client import AsyncClient, Client
 
 __all__ = ["ClientMaker", "HasHosts", "NoClientError", "async_client"]
 
@@ -83,15 +83,14 @@ def _client_class() -> type[Client]:
     return Client
 
 
-def async_client(connection_string: str) -> object:
+def async_client(connection_string: str) -> AsyncClient:
     """A `zk_client.AsyncClient` that was not started. Raises NoClientError where there is none."""
     _client_class()
     import zk_client
 
-    made: type[object] | None = getattr(zk_client, "AsyncClient", None)
-    if made is None:
+    if not hasattr(zk_client, "AsyncClient"):
         raise NoClientError(
             f"this needs zk_client.AsyncClient, which zk-client {zk_client.__version__} does not have: "
             "connect an asyncio client of your own to zk_hosts"
         )
-    return cast("Any", made)(connection_string)
+    return zk_client.AsyncClient(connection_string)

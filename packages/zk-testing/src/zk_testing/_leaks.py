@@ -196,4 +196,9 @@ def _describe(number: int, target: str) -> tuple[tuple[str, ...], str]:
 
 
 def _address(name: object) -> str:
-    return f"{name[0]}:{name[1]}" if isinstance(name, tuple) and len(name) >= 2 else ""
+    """The "host:port" of a socket's name; "" for sockets that have none."""
+    match name:
+        case (str(host), int(port), *_):
+            return f"{host}:{port}"
+        case _:
+            return ""

@@ -69,12 +69,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     choices = _choices_of(metafunc)
     known = metafunc.config.stash[_choices]
     parameters = [pytest.param(known.setdefault(choice, choice), id=str(choice)) for choice in choices]
-    if len(choices) == 1 and hasattr(
-        pytest, "HIDDEN_PARAM"
-    ):  # since pytest 8.4; a name without news is better not said
+    if len(choices) == 1 and hasattr(pytest, "HIDDEN_PARAM"):  # since pytest 8.4
+        # A name that tells nothing new is better not said.
         parameters = [pytest.param(*parameters[0].values, id=pytest.HIDDEN_PARAM)]
     if not parameters:
-        reason = f"--zk={','.join(metafunc.config.getoption('--zk'))} leaves none of the servers that this test is for"
+        asked: list[str] = metafunc.config.getoption("--zk") or []
+        reason = f"--zk={','.join(asked)} leaves none of the servers that this test is for"
         parameters = [pytest.param(None, marks=pytest.mark.skip(reason=reason), id="none")]
     metafunc.parametrize("_zk_choice", parameters, indirect=True, scope="session")
 

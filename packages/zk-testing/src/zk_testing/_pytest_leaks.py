@@ -63,6 +63,8 @@ def _zk_leak_check(request: pytest.FixtureRequest) -> Iterator[None]:
     used: list[Owned] = [request.getfixturevalue(name) for name in _SERVERS if name in names]
     if not used and "_zk_here" in names:
         used = [request.getfixturevalue("_zk_here")]
+    if "zk_chroot" in names:  # so does the test's node, or what a session owns there would be gone before it is told
+        request.getfixturevalue("zk_chroot")
     check = LeakCheck([member for server in used for member in members_of(server)])
     yield
     if request.node.stash.get(_failed, False):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["note_used"]
 
 _LOG_LINES = 100  # of each server, in the report of a failed test
-_OWN_QUESTION = re.compile(r"Processing (dump|wchc) command from ")  # of the leak check
+_OWN_QUESTION = re.compile(r"Processing (dump|cons|wchc) command from ")  # of the leak check
 
 _log_marks = pytest.StashKey[dict[str, int]]()
 _used = pytest.StashKey[dict[str, None]]()  # what was used, each once, in order

@@ -125,13 +125,11 @@ class ZooKeeperHarness(unittest.TestCase):
                 maker.stop()
             for proxy in proxies:
                 proxy.stop()
+            leaks: list[str] = []
+            if self._check is not None and not self._has_failed():
+                leaks = self._check.leaks(self.leaks_allowed, cut_off=cut_off)
             if self._chroot:
                 remove_chroot(members_of(owned)[0].address, self._chroot)
-            leaks = (
-                []
-                if self._check is None or self._has_failed()
-                else self._check.leaks(self.leaks_allowed, cut_off=cut_off)
-            )
         finally:
             self._chroot = ""
             self._check = None

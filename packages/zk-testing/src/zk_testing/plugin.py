@@ -53,7 +53,7 @@ from ._pytest_choice import choice_without_parameter
 from ._pytest_servers import disown, heal_servers, own
 
 if TYPE_CHECKING:
-    from zk_client import Client
+    from zk_client import AsyncClient, Client
 
     from ._clients import ClientMaker
     from ._serving import Ensemble, Server, Servers
@@ -233,7 +233,7 @@ def zk_client(zk_make_client: ClientMaker) -> Client:
 
 
 @pytest.fixture
-def zk_async_client(zk_hosts: str) -> object:
+def zk_async_client(zk_hosts: str) -> AsyncClient:
     """An asyncio client below the test's chroot that the test starts and stops: `async with zk_async_client as zk:`."""
     from ._clients import async_client
 
