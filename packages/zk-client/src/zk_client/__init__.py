@@ -57,6 +57,7 @@ from .errors import (
     RetryInterruptedError,
     SessionClosedError,
     StartTimeoutError,
+    TooManyRequestsError,
     TransactionFailedError,
 )
 from .faces import BodySuspendedError, Face, attribute, blocking, direct, run_blocking
@@ -148,6 +149,7 @@ __all__ = [
     "StartTimeoutError",
     "Stat",
     "Task",
+    "TooManyRequestsError",
     "Transaction",
     "TransactionFailedError",
     "UnimplementedError",

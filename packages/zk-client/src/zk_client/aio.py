@@ -66,6 +66,8 @@ class AsyncClient(ClientBase, AsyncRequests):
         call_timeout: float | None = None,
         resolve_timeout: float | None = None,
         renew_after_expiry: bool = True,
+        max_in_flight: int | None = None,
+        when_full: Literal["wait", "fail"] = "wait",
         max_frame: int = 64 * 1024 * 1024,
         max_request: int = 1_048_575,
     ) -> None:
@@ -85,6 +87,8 @@ class AsyncClient(ClientBase, AsyncRequests):
             call_timeout=call_timeout,
             resolve_timeout=resolve_timeout,
             renew_after_expiry=renew_after_expiry,
+            max_in_flight=max_in_flight,
+            when_full=when_full,
             max_frame=max_frame,
         )
         self._world = self.handler = AsyncHandler(self._core)

@@ -75,6 +75,8 @@ class ClientBase:
         call_timeout: float | None,
         resolve_timeout: float | None,
         renew_after_expiry: bool,
+        max_in_flight: int | None,
+        when_full: Literal["wait", "fail"],
         max_frame: int,
     ) -> None:
         self.hosts, self.chroot = parse_hosts(hosts)
@@ -84,6 +86,10 @@ class ClientBase:
         check_seconds("resolve_timeout", resolve_timeout)
         if when_disconnected not in ("queue", "fail"):
             raise ConfigurationError(f'when_disconnected must be "queue" or "fail", not {when_disconnected!r}')
+        if max_in_flight is not None and (isinstance(max_in_flight, bool) or max_in_flight < 1):
+            raise ConfigurationError(f"max_in_flight must be at least 1, or None for no limit, not {max_in_flight!r}")
+        if when_full not in ("wait", "fail"):
+            raise ConfigurationError(f'when_full must be "wait" or "fail", not {when_full!r}')
         if default_acl is not None:
             encode_acls(default_acl)
         self._default_acl = default_acl
@@ -100,6 +106,8 @@ class ClientBase:
             renew_after_expiry=renew_after_expiry,
             max_frame=max_frame,
             chroot=self.chroot,
+            max_in_flight=max_in_flight,
+            fail_when_full=when_full == "fail",
         )
 
         def shuffle(hosts: list[Host]) -> None:

@@ -44,6 +44,9 @@ class Client(ClientBase, Requests):
     call_timeout: seconds after which a blocking call raises CallTimeoutError; None leaves it to the session, which
     ends every call at the latest when it expires.   resolve_timeout: seconds a lost write may wait to be looked up;
     by default the session timeout.   renew_after_expiry: begin a new session when one expires.
+    max_in_flight: requests that may be on the wire unanswered; None for no limit.   when_full: "wait" lets further
+    ones wait in the client, in their order and without blocking whoever made them; "fail" raises TooManyRequestsError
+    at once, also while as many wait for a connection.
     max_frame: bytes of the longest reply accepted.   max_request: bytes of the longest request sent, the server's
     jute.maxbuffer.   runtime: the world to run in; threads by default.
 
@@ -71,6 +74,8 @@ class Client(ClientBase, Requests):
         call_timeout: float | None = None,
         resolve_timeout: float | None = None,
         renew_after_expiry: bool = True,
+        max_in_flight: int | None = None,
+        when_full: Literal["wait", "fail"] = "wait",
         max_frame: int = 64 * 1024 * 1024,
         max_request: int = 1_048_575,
         runtime: Runtime | None = None,
@@ -95,6 +100,8 @@ class Client(ClientBase, Requests):
             call_timeout=call_timeout,
             resolve_timeout=resolve_timeout,
             renew_after_expiry=renew_after_expiry,
+            max_in_flight=max_in_flight,
+            when_full=when_full,
             max_frame=max_frame,
         )
         self._world = self.handler = BlockingHandler(self._core, self.runtime)

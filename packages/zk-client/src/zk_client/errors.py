@@ -7,6 +7,7 @@
     │   ├── OperationTimeoutError
     │   │   └── CallTimeoutError         the caller's own patience ended (also a TimeoutError)
     │   ├── TransactionFailedError       a multi was refused as a whole: `.index`, `.results`
+    │   ├── TooManyRequestsError         `max_in_flight` requests are under way already; the request was not sent
     │   └── CancelledCallError           the caller took the request back before it was sent
     ├── SessionClosedError               the client is not started, or stopped
     ├── StartTimeoutError                no server granted a session in time (also a TimeoutError)
@@ -53,6 +54,15 @@ class CancelledCallError(ServerError):
 
     def __init__(self, path: str | None) -> None:
         super().__init__(path, code=0, message=f"request for {path!r} was cancelled before it was sent")
+
+
+class TooManyRequestsError(ServerError):
+    """As many requests are under way as `max_in_flight` allows, and `when_full` says to fail; it was not sent."""
+
+    default_outcome = Outcome.NOT_APPLIED
+
+    def __init__(self, path: str | None, limit: int) -> None:
+        super().__init__(path, code=0, message=f"request for {path!r} refused: {limit} are under way (max_in_flight)")
 
 
 class RetryFailedError(ZooKeeperError):

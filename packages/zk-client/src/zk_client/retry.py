@@ -16,7 +16,13 @@ from zk_wire import (
     ZooKeeperError,
 )
 
-from .errors import ConfigurationError, RetryFailedError, RetryInterruptedError, SessionClosedError
+from .errors import (
+    ConfigurationError,
+    RetryFailedError,
+    RetryInterruptedError,
+    SessionClosedError,
+    TooManyRequestsError,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -84,7 +90,7 @@ class RetryPolicy(NamedTuple):
             return False
         if isinstance(error, (ConnectionLostError, SessionExpiredError, OperationTimeoutError)):
             return error.outcome is Outcome.NOT_APPLIED or (error.outcome is Outcome.UNKNOWN and self.retry_unknown)
-        return isinstance(error, ThrottledOpError)
+        return isinstance(error, (ThrottledOpError, TooManyRequestsError))
 
 
 async def retrying(

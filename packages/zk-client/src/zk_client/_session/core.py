@@ -28,7 +28,7 @@ from zk_wire import (
 
 from .. import _wire
 from ..calls import Call
-from ..errors import CancelledCallError, SessionClosedError
+from ..errors import CancelledCallError, SessionClosedError, TooManyRequestsError
 from ..hosts import HostList
 from ..states import SessionState
 from .actions import Disconnect, Probe
@@ -69,7 +69,7 @@ class SessionCore(Machine):
 
     def send_alone(self, call: Call[Any], now: float) -> bytes:
         """As `submit` when nothing else waits to be sent: the request's frame, or nothing if it cannot go right now."""
-        if self.phase != READY or self.output or call.auth is not None:
+        if self.phase != READY or self.output or call.auth is not None or self._limit:
             return b""
         connection = self.connection
         assert connection is not None
@@ -83,6 +83,9 @@ class SessionCore(Machine):
         if phase == READY:
             connection = self.connection
             assert connection is not None
+            if self._limit and call.auth is None and len(connection.in_flight) >= self._limit:
+                self._wait_for_room(call)
+                return
             call.sent_at = now
             if call.auth is None:
                 self.output.append(connection.send(call))
@@ -93,9 +96,16 @@ class SessionCore(Machine):
         elif phase == IDLE or phase == CLOSING:
             self._refuse(call)
         elif self.config.queue_when_disconnected:
-            self._queue.append(call)
+            self._wait_for_room(call)
         else:
             self._fail(call, self._connection_error(call, Outcome.NOT_APPLIED))
+
+    def _wait_for_room(self, call: Call[Any]) -> None:
+        """Queue a request, or refuse it where too many are under way already."""
+        if self.config.fail_when_full and 0 < self._limit <= self.in_flight + len(self._queue) + len(self._lost):
+            self._fail(call, TooManyRequestsError(call.path, self._limit))
+        else:
+            self._queue.append(call)
 
     def _refuse(self, call: Call[Any]) -> None:
         if self.state is SessionState.AUTH_FAILED:
@@ -259,6 +269,8 @@ class SessionCore(Machine):
             return
         if self._leftovers:
             self._tidy()
+        if self._limit and self._queue and self.phase == READY:
+            self._send_queue(now)
         if last is not None and last.auth is None:
             self.timers.answered(last.sent_at)
             self._proven = True

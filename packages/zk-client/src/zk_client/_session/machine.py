@@ -76,6 +76,8 @@ class SessionConfig(NamedTuple):
     renew_after_expiry: bool = True
     max_frame: int = 64 * 1024 * 1024
     chroot: str = ""
+    max_in_flight: int | None = None
+    fail_when_full: bool = False
 
 
 class Machine:
@@ -90,6 +92,7 @@ class Machine:
         "_failures",
         "_handshake_sent",
         "_leftovers",
+        "_limit",
         "_lost",
         "_old_server",
         "_pings",
@@ -146,6 +149,7 @@ class Machine:
         self._search: Search | None = None
         # What the handler takes; lists that stay the same objects, because it looks at them several times a request.
         self.output: list[bytes] = []
+        self._limit = config.max_in_flight or 0  # 0 for none
         self._unsent = 0  # calls framed since the output was last taken
         self.actions: list[Action] = []
         self.completed: list[Call[Any]] = []
@@ -304,9 +308,20 @@ class Machine:
         self.reason = "connected"
         self._proven = False
         self._change(SessionState.CONNECTED_READ_ONLY if self._search is not None else SessionState.CONNECTED)
-        queue, self._queue = self._queue, deque()
-        for call in queue:
-            self._send(call, now)
+        self._send_queue(now)
+
+    def _send_queue(self, now: float) -> None:
+        """Send what waits, as far as there is room."""
+        queue = self._queue
+        if not self._limit:
+            self._queue = deque()
+            for call in queue:
+                self._send(call, now)
+            return
+        assert self.connection is not None
+        in_flight = self.connection.in_flight
+        while queue and len(in_flight) < self._limit:
+            self._send(queue.popleft(), now)
 
     def _send(self, call: Call[Any], now: float) -> None:
         connection = self.connection
@@ -384,6 +399,10 @@ class Machine:
             else:
                 writes.append(call)
         self._queue.extendleft(reversed(again))
+        if not self.config.queue_when_disconnected:
+            waiting, self._queue = self._queue, deque()
+            for call in waiting:
+                self._fail(call, self._connection_error(call, Outcome.NOT_APPLIED))
         if writes:
             self._lost.add(writes, self.last_zxid, now)
 
