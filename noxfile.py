@@ -41,10 +41,10 @@ RELEASE_TOOLS = ["hatchling~=1.33", "towncrier~=26.9", "packaging"]
 ALSO_FOR_TESTS = {"zk-client": ["zk-testing"], "zk-recipes": ["zk-testing"], "zk-testing": ["zk-client"]}
 # Packages whose tests run on any server: on both kinds where all of them run, on the embedded one elsewhere.
 ON_BOTH_SERVERS = ["zk-client", "zk-recipes"]
-# Programs of others that a package's tests run; without them those tests are skipped.
-PEERS_FOR_TESTS = {"zk-testing": ["kazoo~=2.11"]}
+# What others make and a package's tests use; without them those tests are skipped.
+PEERS_FOR_TESTS = {"zk-client": ["gevent"], "zk-recipes": ["gevent"], "zk-testing": ["kazoo~=2.11"]}
 # Modules that need an extra, and the top-level module of that extra.
-NEEDS_EXTRA = {"zk_testing.plugin": "pytest", "zk_client.handlers.gevent": "gevent"}
+NEEDS_EXTRA = {"zk_testing.plugin": "pytest", "zk_client.handlers.hub": "gevent"}
 
 nox.options.error_on_external_run = True
 nox.options.error_on_missing_interpreters = False
@@ -222,7 +222,7 @@ def wheels(session: nox.Session, shape: str) -> None:
     import_alone(session, package.module)
     session.run("python", "-m", "pip", "check")
     install_wheels(session, *ALSO_FOR_TESTS.get(package.name, []))
-    session.install(*TEST_TOOLS)
+    session.install(*TEST_TOOLS, *PEERS_FOR_TESTS.get(package.name, []))
     install_java(session)
     import_alone(session, package.module)
     folder = unpack_sdist(session, package)

@@ -1,4 +1,4 @@
-"""A ZooKeeper client: sessions, retry, and handlers for threads and asyncio.
+"""A ZooKeeper client: sessions, retry, and handlers for threads, gevent and asyncio.
 
     from zk_client import Client
 
@@ -72,6 +72,7 @@ if TYPE_CHECKING:
     from .aio import AsyncClient, AsyncWatch
     from .async_port import AsyncWatcher
     from .async_transactions import AsyncReadBatch, AsyncTransaction
+    from .handlers.gevent import GeventRuntime
     from .transactions import ReadBatch, Transaction
 
 # Loaded when first asked for: asyncio by those who live in it, the rest by the few programs that name it.
@@ -81,6 +82,7 @@ _ROOMS = {
     "AsyncTransaction": "async_transactions",
     "AsyncWatch": "aio",
     "AsyncWatcher": "async_port",
+    "GeventRuntime": "handlers.gevent",
     "ReadBatch": "transactions",
     "Transaction": "transactions",
 }
@@ -120,6 +122,7 @@ __all__ = [
     "Event",
     "EventType",
     "Face",
+    "GeventRuntime",
     "HasPort",
     "Host",
     "Id",

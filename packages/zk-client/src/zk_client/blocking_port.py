@@ -138,7 +138,7 @@ class BlockingTask(Generic[T]):
         self.cancelled = False
         self.shields = 0  # how many shielded bodies it is inside of
         self.sleeper: Any = None
-        self._ended = port.client.runtime.event()
+        self.ended = port.client.runtime.event()
         self._result: T | None = None
         self._failure: BaseException | None = None
         self._body = body
@@ -154,7 +154,7 @@ class BlockingTask(Generic[T]):
             self._failure = error
         finally:
             runtime.set_task(None)
-            self._ended.set()
+            self.ended.set()
 
     def check(self) -> None:
         """Raise TaskCancelled once the task was cancelled."""
@@ -164,7 +164,7 @@ class BlockingTask(Generic[T]):
     @property
     def done(self) -> bool:
         """Whether the body has ended."""
-        return self._ended.is_set()
+        return self.ended.is_set()
 
     def cancel(self) -> None:
         """Ask the body to end: its current or next wait raises TaskCancelled."""
@@ -175,8 +175,12 @@ class BlockingTask(Generic[T]):
 
     async def join(self, timeout: float | None = None) -> T:
         """Wait for the end and return the body's result, or raise what it raised."""
-        if not self._ended.wait(timeout):
+        if not self.ended.wait(timeout):
             raise TimeoutError(f"the body still runs after {timeout} s")
+        return self.outcome()
+
+    def outcome(self) -> T:
+        """What a body that has ended returned, or raised."""
         if self._failure is not None:
             raise self._failure
         return self._result  # type: ignore[return-value]
@@ -245,6 +249,8 @@ class BlockingPort(PortRequests):
 
     async def shielded(self, body: Coroutine[object, None, T]) -> T:
         """Run a body to its end even when the caller is cancelled meanwhile."""
+        if self._runtime.kills:
+            return self._shielded_from_kills(body)
         task = self._runtime.current_task()
         if task is None:
             return await body
@@ -253,6 +259,19 @@ class BlockingPort(PortRequests):
             return await body
         finally:
             task.shields -= 1
+
+    def _shielded_from_kills(self, body: Coroutine[object, None, T]) -> T:
+        """Run a body in a worker that nobody knows to kill; a caller that was killed meanwhile ends after it."""
+        task = BlockingTask(self, body, "shielded")
+        killed: BaseException | None = None
+        while not task.done:
+            try:
+                task.ended.wait()
+            except BaseException as error:  # noqa: BLE001 - raised once the body has ended
+                killed = error
+        if killed is not None:
+            raise killed
+        return task.outcome()
 
     # Clean-up and identity
 

@@ -12,6 +12,7 @@ from .operations import Operations
 from .requests import Requests
 from .retry import RetryPolicy, retrying
 from .states import SessionState
+from .steps import undo_create
 from .watching import PersistentWatch, Watcher
 
 TYPE_CHECKING = False
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class Client(ClientBase, Requests):
-    """A ZooKeeper client whose calls block, for threads.
+    """A ZooKeeper client whose calls block, for threads and greenlets.
 
     hosts: "host:port,host:port/chroot", or a list of such parts.   timeout: session timeout asked for, in seconds;
     the server may change it (`session_timeout`).   client_id: (session id, password) of a session to resume.
@@ -48,10 +49,11 @@ class Client(ClientBase, Requests):
     ones wait in the client, in their order and without blocking whoever made them; "fail" raises TooManyRequestsError
     at once, also while as many wait for a connection.
     max_frame: bytes of the longest reply accepted.   max_request: bytes of the longest request sent, the server's
-    jute.maxbuffer.   runtime: the world to run in; threads by default.
+    jute.maxbuffer.   runtime: "threads", "gevent", or a runtime; by default what `threading` stands for in this
+    process, which is greenlets once gevent has patched it. ConfigurationError when that cannot work here.
 
-    One client serves any number of threads. It costs one background thread while started, and a second one while
-    callbacks run. A client may be started again after `stop`.
+    One client serves any number of threads, or of greenlets of one thread. It costs one background thread (or
+    greenlet) while started, and a second one while callbacks run. A client may be started again after `stop`.
 
     After a fork the session stays with the parent, which notices nothing. In the child the client is not started:
     calls raise SessionClosedError, which says so, and `start` begins a session of the child's own.
@@ -78,12 +80,13 @@ class Client(ClientBase, Requests):
         when_full: Literal["wait", "fail"] = "wait",
         max_frame: int = 64 * 1024 * 1024,
         max_request: int = 1_048_575,
-        runtime: Runtime | None = None,
+        runtime: Runtime | Literal["threads", "gevent"] | None = None,
     ) -> None:
         # The world is imported with the first client: who imports this package may live in another one.
         from .handlers.blocking import BlockingHandler
+        from .handlers.worlds import choose
 
-        self.runtime: Runtime = _threads() if runtime is None else runtime
+        self.runtime: Runtime = choose(runtime)
         super().__init__(
             hosts,
             timeout,
@@ -107,6 +110,7 @@ class Client(ClientBase, Requests):
         self._world = self.handler = BlockingHandler(self._core, self.runtime)
         self.operations = Operations(self.handler, self.chroot, default_acl, max_request)
         self.port = BlockingPort(self)
+        self.handler.undo = self._undo
         self._interrupt = self.port.event()
         self._present(auth_data)
 
@@ -120,7 +124,12 @@ class Client(ClientBase, Requests):
         """
         check_seconds("timeout", timeout)
         self.start_async()
-        self.handler.settled.wait(timeout)
+        try:
+            self.handler.settled.wait(timeout)
+        except BaseException:
+            # Interrupted or killed: nobody would know of a client that goes on to connect.
+            self.stop()
+            raise
         state = self.handler.state
         if state.is_connected:
             if self.chroot:
@@ -181,7 +190,7 @@ class Client(ClientBase, Requests):
 
         Raises ConnectionLostError while there is no server, OSError when it does not answer in time.
         """
-        from .handlers.connecting import ask
+        from .handlers.asking import ask
 
         address = self.server_address
         if address is None:
@@ -270,18 +279,15 @@ class Client(ClientBase, Requests):
                 future.failure = error
             self.handler.complete(future)
 
-        self.runtime.spawn("zk-client steps", run)
+        self.handler.workers.spawn("zk-client steps", run)
         return future
 
     def clean_up(self, body: Coroutine[Any, Any, None]) -> None:
         """Run a clean-up beside everything else."""
-        self.runtime.spawn("zk-client clean-up", lambda: run_blocking(body))
+        self.handler.workers.clean_up(body)
 
-
-def _threads() -> Runtime:
-    from .handlers.threading import ThreadRuntime
-
-    return ThreadRuntime()
+    def _undo(self, path: str, session_id: int) -> Coroutine[Any, Any, None]:
+        return undo_create(self.port, path, session_id)
 
 
 def _no_reply(buf: bytes, pos: int, end: int) -> None:

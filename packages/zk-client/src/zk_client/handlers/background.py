@@ -7,7 +7,6 @@ steps aside and only looks in every few milliseconds; when it finds that nobody 
 from __future__ import annotations
 
 from .._session.machine import CONNECTING, IDLE
-from .link import Link
 from .log import logger
 
 TYPE_CHECKING = False
@@ -15,6 +14,7 @@ if TYPE_CHECKING:
     from .base import Worker
     from .blocking import BlockingHandler
     from .connecting import Attempt
+    from .link import Link
 
 # How long the worker leaves the reading to callers before it looks again whether they still do.
 GRACE = 0.005
@@ -53,7 +53,7 @@ class Background:
             raise
         finally:
             self._write_lines()
-            if self._life is life:
+            if self._life is life and handler.background is self:
                 self._bury(last=True)
                 handler.poller.close()
 
@@ -62,7 +62,7 @@ class Background:
         handler = self._handler
         core = handler.core
         with handler.mutex:
-            if self._life is not life:
+            if self._life is not life or handler.background is not self:
                 return False
             now = handler.runtime.now()
             core.tick(now)
@@ -123,7 +123,7 @@ class Background:
                 return
             if sock is not None:
                 handler.attempt = None
-                handler.link = Link(sock, handler.runtime)
+                handler.link = handler.runtime.link(sock)
                 handler.missing = 0
                 core.connected(now)
                 handler.perform()

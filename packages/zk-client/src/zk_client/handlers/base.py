@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
     from typing import Any, Protocol
+
+    from .link import Link
 else:
     from .._typing import Protocol
 
@@ -48,6 +50,10 @@ class Worker(Protocol):
         """Wait for its end; False when `timeout` seconds pass first, or when called from within."""
         ...
 
+    def give_up(self) -> None:
+        """End it wherever it waits, in a world that can do so; without effect in others."""
+        ...
+
 
 class Poller(Protocol):
     """Waits for one socket, a time, or a call of `wake` from anywhere."""
@@ -71,6 +77,16 @@ class Runtime(Protocol):
     name: str
     # Whether a caller that waits for a reply may read the socket itself, for everybody.
     callers_read: bool
+    # Whether another worker can end any wait with an exception of its choice, again and again (`greenlet.kill`).
+    kills: bool
+
+    def check(self) -> None:
+        """Raise ConfigurationError when a client cannot be used in this process, or by this caller."""
+        ...
+
+    def mutex(self) -> RuntimeLock:
+        """A lock around short steps that never wait, or raise ConfigurationError for the wrong caller."""
+        ...
 
     def lock(self) -> RuntimeLock: ...
 
@@ -102,6 +118,10 @@ class Runtime(Protocol):
 
     def resolve(self, name: str, port: int) -> list[tuple[int, tuple[object, ...]]]:
         """The addresses of a host: (family, socket address), raising OSError when there is none."""
+        ...
+
+    def link(self, sock: socket.socket) -> Link:
+        """A connection made of a connected socket, whose waits are this world's."""
         ...
 
     def socket(self, family: int) -> socket.socket:

@@ -26,17 +26,19 @@ from zk_wire import Outcome
 from .._session.machine import IDLE
 from ..errors import CallTimeoutError, ConfigurationError
 from ..states import SessionState
+from .asking import Asking
 from .background import Background
-from .connecting import Attempt, search_read_write
+from .connecting import Attempt
 from .dispatcher import Dispatcher
+from .leaving import Inline, Leaving, Release, release
 from .link import DONT_WAIT, RECEIVE, Link
 from .log import logger
-from .performing import Performing
 from .resolving import Resolver
+from .workers import Workers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
     from typing import Any
 
     from .._session.actions import Connect, Log, Probe
@@ -52,7 +54,7 @@ SLICE = 1.0
 NO_DATA = b""
 
 
-class BlockingHandler(Performing):
+class BlockingHandler(Leaving):
     """One client's connection to the world; see the module's text."""
 
     def __init__(self, core: SessionCore, runtime: Runtime) -> None:
@@ -61,17 +63,20 @@ class BlockingHandler(Performing):
         self.listeners: list[Callable[[SessionState], object]] = []
         self._now = runtime.now
         self._callers_read = runtime.callers_read
+        self.undo: Callable[[str, int], Coroutine[Any, Any, None]] | None = None
         self._begin()
 
     def _begin(self) -> None:
         """Make everything that belongs to this process and to no other."""
         runtime = self.runtime
-        self.mutex = runtime.lock()
+        self.mutex = runtime.mutex()
         self.dispatcher = Dispatcher(runtime)
         self.state = self.core.state
         self.settled = runtime.event()  # set when a start has succeeded or failed
         self.poller = runtime.poller()
-        self._background = Background(self)
+        self.workers = Workers(runtime)
+        self.background = Background(self)
+        self._searches: set[Asking] = set()
         self._resolver = Resolver(runtime, self.poller.wake)
         self.link: Link | None = None
         self.attempt: Attempt | None = None
@@ -81,7 +86,7 @@ class BlockingHandler(Performing):
         self._undelivered = 0  # changes of state that the dispatcher has yet to tell
         self.missing = 0
         self.lines: deque[Log] = deque()  # written by the background worker, never under the mutex
-        self._interrupted_at = -1.0  # when a thread was last interrupted in the middle of something
+        self.interrupted_at = -1.0
         self._ended = runtime.event()  # nothing is left of a session
         self._ended.set()
 
@@ -89,8 +94,9 @@ class BlockingHandler(Performing):
 
     def start(self) -> None:
         """Start the background worker and begin to connect."""
+        self.runtime.check()
         if self.core.phase == IDLE:
-            self._background.join(5.0)
+            self.background.join(5.0)
         with self.mutex:
             if self.core.phase != IDLE:
                 return
@@ -98,23 +104,39 @@ class BlockingHandler(Performing):
             self._ended.clear()
             self.core.start(self._now())
             self.perform()
-            self._background.start()
+            self.background.start()
 
     def stop(self, timeout: float, *, close_session: bool = True) -> None:
         """End the session, waiting at most `timeout` seconds for the server to confirm it."""
+        deadline = self._now() + timeout
+        ended = False
+        try:
+            if self.core.state.is_connected:
+                self.workers.finish_cleaning(timeout)
+            self._begin_to_end(close_session)
+            ended = self._ended.wait(max(0.0, deadline - self._now()))
+        finally:
+            if not ended:
+                # Perhaps because the caller was interrupted or killed: then the rest ends without it.
+                self._begin_to_end(close_session)
+                with self.mutex:
+                    self.core.abort()
+                    self.perform()
+            self._resolver.give_up()
+            self.poller.wake()
+        self.background.join(5.0)
+        if not self.dispatcher.is_current():
+            self.dispatcher.finish(5.0)
+        self.workers.join(5.0)
+
+    def _begin_to_end(self, close_session: bool) -> None:
         with self.mutex:
             self.core.stop(self._now(), close_session=close_session)
             self.perform()
+            for asking in self._searches:
+                asking.give_up()
         self.flush(wait=False)
         self.poller.wake()
-        if not self._ended.wait(timeout):
-            with self.mutex:
-                self.core.abort()
-                self.perform()
-        self.poller.wake()
-        self._background.join(5.0)
-        if not self.dispatcher.is_current():
-            self.dispatcher.finish(5.0)
 
     def forked(self, reason: str) -> None:
         """In a forked child: be as if never started; the connection is the parent's, and hears nothing of this."""
@@ -123,15 +145,14 @@ class BlockingHandler(Performing):
             if call.waiter is not None:
                 release(call.waiter)
             for function in call.callbacks or ():
-                if isinstance(function, _Release):
-                    release(function.lock)
+                if isinstance(function, Release):
+                    function(call)
             call.callbacks = None
         if self.attempt is not None:
             self.attempt.abandon()
         for link in (self.link, *self.dead_links):
             if link is not None:
-                link.dead = True
-                link.socket.close()
+                link.forked()
         self.dispatcher.forked()
         self.poller.forked()
         self._begin()
@@ -142,6 +163,7 @@ class BlockingHandler(Performing):
         """Send a request, wait for its reply, return its result."""
         core = self.core
         data = NO_DATA
+        link: Link | None = None
         try:
             with self.mutex:
                 now = self._now()
@@ -170,10 +192,11 @@ class BlockingHandler(Performing):
                     if self.waiters:
                         self.promote()
         except BaseException as error:
-            self._interrupted(call, error)
+            self.interrupted(link, error)
+            self.abandon(call)
             raise
         if not call.done:
-            self._wait_or_withdraw(call, timeout)
+            self._wait_or_leave(call, timeout)
         if call.error == 0 and call.failure is None and call.convert is None:
             return call.reply
         return call.result()
@@ -181,6 +204,7 @@ class BlockingHandler(Performing):
     def submit(self, call: Call[Any]) -> None:
         """Send a request whose reply nobody waits for yet."""
         core = self.core
+        link: Link | None = None
         try:
             with self.mutex:
                 core.submit(call, self._now())
@@ -193,25 +217,9 @@ class BlockingHandler(Performing):
                     return
             self.flush(wait=True)
         except BaseException as error:
-            self._interrupted(call, error)
+            self.interrupted(link, error)
+            self.abandon(call)
             raise
-
-    def _interrupted(self, call: Call[Any] | None, error: BaseException) -> None:
-        """An exception of the outside world (KeyboardInterrupt) may have hit between any two steps of the above.
-
-        What it may have left half done belongs to the connection: bytes taken and not yet read, a frame that was
-        not sent, a lock that nobody will release. So the connection goes, and the session goes on with another.
-        A reply that was in this thread's hands may be lost; whoever waits for it looks after it in `wait`.
-        """
-        if isinstance(error, Exception):
-            return
-        with self.mutex:
-            now = self._interrupted_at = self._now()
-            if call is not None:
-                self.core.withdraw(call)
-            self.core.closed(now, "a call was interrupted half-way")
-            self.perform()
-        self.poller.wake()
 
     def _look_after(self, call: Call[Any]) -> None:
         with self.mutex:
@@ -306,6 +314,13 @@ class BlockingHandler(Performing):
                     link.sending = True
                     data = self.core.take_output()
         except BaseException as error:
+            if link.spared is error:
+                # Only the caller leaves; whoever sends next, or else the background worker, sends the rest.
+                with self.mutex:
+                    link.rest, link.unsent = link.unsent, NO_DATA
+                    link.sending = False
+                self.poller.wake()
+                raise
             # Part of a frame may be out, so the connection is of no use whatever the reason was.
             link.sending = False
             self.lost(link, f"cannot send: {error}")
@@ -314,21 +329,18 @@ class BlockingHandler(Performing):
 
     # Waiting and reading
 
-    def _wait_or_withdraw(self, call: Call[Any], timeout: float | None) -> None:
+    def _wait_or_leave(self, call: Call[Any], timeout: float | None) -> None:
         """As `wait`; a request whose caller leaves with an error is not sent any more if it was not yet."""
         try:
             self.wait(call, timeout)
-        except BaseException as error:
-            with self.mutex:
-                withdrawn = not call.done and self.core.withdraw(call)
-                if withdrawn:
-                    self.core.cancelled(call)
-                    self.perform()
-            if isinstance(error, CallTimeoutError):
-                if withdrawn:
-                    error.outcome = Outcome.NOT_APPLIED
-                elif call.done:
-                    return  # the reply came at the last moment
+        except CallTimeoutError as error:
+            if self.cancel(call):
+                error.outcome = Outcome.NOT_APPLIED
+            elif call.done:
+                return  # the reply came at the last moment
+            raise
+        except BaseException:
+            self.abandon(call)
             raise
 
     def wait(self, call: Call[Any], timeout: float | None) -> None:
@@ -337,11 +349,12 @@ class BlockingHandler(Performing):
         if self.core.output:
             self.flush(wait=True)
         leading = self._callers_read and call.payload is not NO_DATA
+        link: Link | None = None
         lock: RuntimeLock | None = None
         queued = asleep = False
         try:
             while not call.done:
-                if call.sent_at <= self._interrupted_at and call.payload is not NO_DATA:
+                if call.sent_at <= self.interrupted_at and call.payload is not NO_DATA:
                     self._look_after(call)
                 link = self.link if leading else None
                 if link is not None and not link.dead and link.lead.acquire(False):
@@ -367,9 +380,11 @@ class BlockingHandler(Performing):
                     break
         except BaseException as error:
             if not asleep:
-                self._interrupted(None, error)
+                self.interrupted(link, error)
+            self._unqueue(call, lock)
             raise
         if not call.done:
+            self._unqueue(call, lock)
             raise CallTimeoutError(
                 call.path,
                 message=f"no reply for {call.path!r} within {timeout} s",
@@ -382,9 +397,6 @@ class BlockingHandler(Performing):
         raise ConfigurationError(
             f"{call!r} belongs to a client whose calls block: ask for its result(), or use AsyncClient"
         )
-
-    def abandon(self, call: Call[Any]) -> None:
-        """Nothing was waited for."""
 
     def _queue_up(self, call: Call[Any], lock: RuntimeLock | None) -> RuntimeLock:
         """Register to be woken when the call is done or the lead is free."""
@@ -399,9 +411,19 @@ class BlockingHandler(Performing):
                 else:  # Another thread waits for the same call.
                     if call.callbacks is None:
                         call.callbacks = []
-                    call.callbacks.append(_Release(lock))
+                    call.callbacks.append(Release(lock))
         self.waiters.append((call, lock))
         return lock
+
+    def _unqueue(self, call: Call[Any], lock: RuntimeLock | None) -> None:
+        """Leave the queue; should the lead have been offered to the caller, the next one gets it."""
+        if lock is None:
+            return
+        try:
+            self.waiters.remove((call, lock))
+        except ValueError:
+            if not call.done:
+                self.promote()
 
     def promote(self) -> None:
         """Wake one that waits, to lead."""
@@ -436,10 +458,11 @@ class BlockingHandler(Performing):
                 data = link.recv(RECEIVE)
             else:
                 data = self._receive_large(link, wait=True)
-        except BlockingIOError:
-            return
         except OSError as error:
-            self.lost(link, f"cannot receive: {error}")
+            if link.spared is error:
+                raise
+            if not isinstance(error, BlockingIOError):
+                self.lost(link, f"cannot receive: {error}")
             return
         if not data:
             self.lost(link, "closed by the server")
@@ -515,7 +538,9 @@ class BlockingHandler(Performing):
         self.poller.wake()
 
     def _probe(self, action: Probe) -> None:
-        self.runtime.spawn("zk-client search", partial(self._search, action))
+        asking = Asking(self.runtime)
+        self._searches.add(asking)
+        self.workers.spawn("zk-client search", partial(self._search, action, asking))
 
     def _note(self, action: Log) -> None:
         self.lines.append(action)
@@ -528,8 +553,8 @@ class BlockingHandler(Performing):
         if call.waiter is not None:
             release(call.waiter)
         for function in call.callbacks or ():
-            if isinstance(function, _Release):
-                release(function.lock)
+            if isinstance(function, Inline):
+                function(call)
             else:
                 self.dispatcher.submit(function, call)
         call.callbacks = None
@@ -556,29 +581,13 @@ class BlockingHandler(Performing):
         if state is not SessionState.CONNECTING and state is not SessionState.SUSPENDED:
             self.settled.set()
 
-    def _search(self, probe: Probe) -> None:
-        found = search_read_write(self.runtime, probe)
+    def _search(self, probe: Probe, asking: Asking) -> None:
+        try:
+            found = asking.search_read_write(probe)
+        finally:
+            asking.close()
         with self.mutex:
+            self._searches.discard(asking)
             self.core.probed(self._now(), found)
             self.perform()
         self.poller.wake()
-
-
-class _Release:
-    """Stands among a call's callbacks for a further thread that waits for it."""
-
-    __slots__ = ("lock",)
-
-    def __init__(self, lock: RuntimeLock) -> None:
-        self.lock = lock
-
-    def __call__(self, call: object) -> None:
-        release(self.lock)
-
-
-def release(lock: Any) -> None:
-    """Wake whoever sleeps on a lock; it may have been woken already."""
-    try:
-        lock.release()
-    except RuntimeError:
-        pass

@@ -1,4 +1,4 @@
-"""Opening a TCP connection, address by address, and asking servers whether they are read-write.
+"""Opening a TCP connection, address by address.
 
 Rule: an attempt waits in short, wakeable steps, so that time goes on for the session while a host does not answer.
 """
@@ -9,14 +9,11 @@ import errno
 import os
 import socket
 
-from .. import _wire
-from .log import logger
-from .resolving import numeric, resolve_within
+from .resolving import numeric
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .._session.actions import Connect, Probe
-    from ..hosts import Host
+    from .._session.actions import Connect
     from .base import Poller, Runtime
     from .resolving import Lookup, Resolver
 
@@ -110,39 +107,3 @@ class Attempt:
         sock, self._socket = self._socket, None
         if sock is not None:
             sock.close()
-
-
-def ask(runtime: Runtime, host: Host, command: str, timeout: float, limit: int = 16 * 1024 * 1024) -> str:
-    """Send a four-letter word to a server and return its whole answer; raises OSError.
-
-    timeout: seconds for each of resolving, connecting, sending and every part of the answer.
-    """
-    failure: OSError | None = None
-    for family, address in resolve_within(runtime, host, timeout):
-        try:
-            with runtime.socket(family) as sock:
-                sock.settimeout(timeout)
-                sock.connect(address)
-                sock.sendall(_wire.encode_command(command))
-                parts: list[bytes] = []
-                size = 0
-                while part := sock.recv(65536):
-                    parts.append(part)
-                    size += len(part)
-                    if size > limit:
-                        raise OSError(f"answer to {command!r} from {host} is longer than {limit} bytes")
-                return b"".join(parts).decode("utf-8", "replace")
-        except OSError as error:
-            failure = error
-    raise failure or OSError(f"{host} has no address")
-
-
-def search_read_write(runtime: Runtime, probe: Probe) -> Host | None:
-    """The first host that says it serves writes; None when none does."""
-    for host in probe.hosts:
-        try:
-            if _wire.parse_isro(ask(runtime, host, "isro", probe.timeout)) is False:
-                return host
-        except Exception as error:  # noqa: BLE001 - the search goes on
-            logger().debug("search for a read-write server: %s: %s", host, error)
-    return None

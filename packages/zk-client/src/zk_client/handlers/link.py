@@ -11,7 +11,9 @@ import socket
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .base import Runtime
+    from collections.abc import Callable
+
+    from .base import RuntimeLock
 
 RECEIVE = 65536
 # A large frame is received in pieces of this size, so that a slow but living server is seen to live.
@@ -22,15 +24,20 @@ DONT_WAIT: int = getattr(socket, "MSG_DONTWAIT", 0)
 class Link:
     """A connected socket; blocking from here on."""
 
-    def __init__(self, sock: socket.socket, runtime: Runtime) -> None:
-        sock.setblocking(True)
+    recv: Callable[..., bytes]
+    send: Callable[[bytes], None]  # everything, waiting while the server does not take it
+
+    def __init__(self, sock: socket.socket, lead: RuntimeLock) -> None:
         self.socket = sock
         self.recv = sock.recv
-        self.send = sock.sendall  # everything, waiting while the server does not take it
-        self.lead = runtime.lock()  # held by whoever reads
+        self.send = sock.sendall
+        self.lead = lead  # held by whoever reads
         self.sending = False  # guarded by the handler's mutex
-        self.rest = b""  # what a send that would not wait has left over
+        self.rest = b""  # what a send that would not wait, or was cut off, has left over
         self.dead = False
+        # The exception that ended a wait of this connection's from outside, when no byte was lost by it.
+        self.spared: BaseException | None = None
+        self.unsent = b""  # what a `send` that was ended so has left over
 
     def receive_into(self, room: memoryview, *, wait: bool) -> int:
         """Receive more of a large frame into the memory where it belongs; 0 at the end of the connection."""
@@ -64,6 +71,11 @@ class Link:
             return False
         self.socket.close()
         return True
+
+    def forked(self) -> None:
+        """In a forked child: free the descriptor; the connection is the parent's."""
+        self.dead = True
+        self.socket.close()
 
     @property
     def peer(self) -> tuple[str, int] | None:

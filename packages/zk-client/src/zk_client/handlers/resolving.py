@@ -8,6 +8,7 @@ asks anew, which is how an address that changed is found. Addresses written as n
 
 from __future__ import annotations
 
+import _socket
 import socket
 
 TYPE_CHECKING = False
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 def numeric(host: Host) -> Addresses | None:
     """The address of a host that is given as one; None for a name. Asks nobody."""
     try:
-        found = socket.getaddrinfo(host.name, host.port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+        # Not `socket`'s: what may have been put there (by gevent, say) asks a resolver even so.
+        found = _socket.getaddrinfo(host.name, host.port, 0, socket.SOCK_STREAM, 0, socket.AI_NUMERICHOST)
     except (OSError, UnicodeError):
         return None
     return [(family, address) for family, _, _, _, address in found]
@@ -39,7 +41,7 @@ class Lookup:
         self._runtime = runtime
         self._host = host
         self._wake = wake
-        runtime.spawn("zk-client resolve", self._run)
+        self._worker = runtime.spawn("zk-client resolve", self._run)
 
     def _run(self) -> None:
         try:
@@ -48,6 +50,11 @@ class Lookup:
             self._failure = error
         self.done = True
         self._wake()
+
+    def give_up(self) -> None:
+        """Want no answer any more."""
+        if not self.done:
+            self._worker.give_up()
 
     def result(self) -> Addresses:
         """The addresses, or the resolver's error."""
@@ -73,14 +80,8 @@ class Resolver:
             lookup = self._open[host] = Lookup(self._runtime, host, self._wake)
         return lookup
 
-
-def resolve_within(runtime: Runtime, host: Host, timeout: float) -> Addresses:
-    """The addresses of a host; raises OSError when there is none, TimeoutError when `timeout` seconds pass first."""
-    addresses = numeric(host)
-    if addresses is not None:
-        return addresses
-    answered = runtime.event()
-    lookup = Lookup(runtime, host, answered.set)
-    if not answered.wait(timeout):
-        raise TimeoutError(f"no answer from the resolver for {host.name!r} within {timeout:.1f} s")
-    return lookup.result()
+    def give_up(self) -> None:
+        """Want no answer any more; in a world that can end a question, none goes on."""
+        for lookup in self._open.values():
+            lookup.give_up()
+        self._open.clear()

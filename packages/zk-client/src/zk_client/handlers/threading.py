@@ -12,6 +12,9 @@ import socket
 import threading
 import time
 
+from .link import Link
+from .worlds import check_threads
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,6 +36,9 @@ class ThreadWorker:
             return False
         self.thread.join(timeout)
         return not self.thread.is_alive()
+
+    def give_up(self) -> None:
+        """Nothing: nobody can end a thread."""
 
 
 class ThreadPoller:
@@ -126,7 +132,10 @@ class ThreadRuntime:
 
     name = "threading"
     callers_read = True
+    kills = False
 
+    check = staticmethod(check_threads)
+    mutex = staticmethod(threading.Lock)
     lock = staticmethod(threading.Lock)
     event = staticmethod(threading.Event)
     now = staticmethod(time.monotonic)
@@ -166,6 +175,11 @@ class ThreadRuntime:
         """The addresses of a host, asked anew each time."""
         found = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)
         return [(family, address) for family, _, _, _, address in found]
+
+    def link(self, sock: socket.socket) -> Link:
+        """A connection made of a connected socket."""
+        sock.setblocking(True)
+        return Link(sock, threading.Lock())
 
     def socket(self, family: int) -> socket.socket:
         """A non-blocking TCP socket that is not inherited by child processes."""
