@@ -376,3 +376,19 @@ def test_a_copied_tree_is_equal_and_another() -> None:
     copied.delete("/a1", zxid=1)
     assert state_of(copied) != state_of(tree)
     assert state_of(tree) == state_of(ensemble.members[0].tree)
+
+
+# Size
+
+
+def test_each_member_holds_a_thousand_sessions_and_ten_thousand_watches() -> None:
+    ensemble = ensemble_of(3, leader=3)
+    talk(ensemble, 3).create("/w")
+    everybody = [talk(ensemble, number % 3 + 1, timeout_ms=60_000) for number in range(3000)]
+    for talker in everybody:
+        for number in range(10):
+            talker.code(ExistsRequest(f"/w/{number}", True))
+    assert [member.watches.data.counts()[2] for member in ensemble.members] == [10_000] * 3
+    assert len(ensemble.core.sessions()) == 3001
+    talk(ensemble, 1).create("/w/5")
+    assert all(talker.heard() == [(EventType.CREATED, "/w/5")] for talker in everybody)

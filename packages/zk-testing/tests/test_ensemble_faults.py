@@ -297,7 +297,7 @@ def test_all_members_can_be_stopped_and_started_with_their_data() -> None:
 
 
 def test_a_member_far_behind_takes_over_the_leaders_tree(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zk_testing.embedded.quorum._LONG_LOG", 10)
+    monkeypatch.setattr("zk_testing.embedded.agreement._LONG_LOG", 10)
     ensemble = ensemble_of(3, leader=3)
     talker = talk(ensemble, 3)
     ensemble.stop(1)

@@ -11,7 +11,11 @@ Rule: it answers as the real server of the chosen version does, byte for byte; i
     front client rearm admin  the connections of a server
     core                      the whole server, without I/O
     member slots leadership   a member of an ensemble, what waits there, and what only the leader does
-    quorum log                the whole ensemble, without I/O
+    log agreement             how requests become history, and history everybody's
+    network elections         who reaches whom, and who wins
+    configuration             who belongs to the ensemble
+    awareness                 what members notice, and when
+    quorum portrait           the whole ensemble, without I/O, and what its words tell
     controls                  what is done to an ensemble, in every world
     server ensemble sockets   with sockets and time, in a thread
     aio aio_ensemble          the same in an asyncio loop
