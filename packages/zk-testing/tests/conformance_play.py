@@ -47,7 +47,7 @@ def play(pair: Pair, operations: int, seed: int, *, length: int = LENGTH) -> Pla
 def _play_seed(pair: Pair, seed: int, enough: int, length: int) -> str:
     failed: list[tuple[list[Step], DifferenceError]] = []
 
-    @seeded(seed)
+    @seeded(f"{pair.cluster.version} {seed}")  # other scripts for each version: more of them are played
     @settings(
         max_examples=_SCRIPTS,
         database=None,

@@ -7,7 +7,7 @@ import re
 from embedded_client import OPEN, Talker, server_of
 
 from zk_testing.embedded import MemoryServer
-from zk_wire import CreateRequest, GetDataRequest, PingRequest, SetDataRequest, SyncRequest
+from zk_wire import CreateRequest, DeleteRequest, GetDataRequest, PingRequest, SetDataRequest, SyncRequest
 
 
 def word(server: MemoryServer, text: str | bytes) -> str:
@@ -98,6 +98,19 @@ def test_lists_of_watches_end_with_an_empty_line() -> None:
     assert word(server, "wchc") == f"{shown}\n\t/\n\n"
 
 
+def test_whoever_had_a_watch_is_listed_until_the_connection_ends() -> None:
+    server = server_of()
+    talker = Talker(server)
+    talker.ask(GetDataRequest("/", True))
+    talker.ask(SetDataRequest("/", b"", -1))
+
+    assert word(server, "wchc") == f"0x{talker.session[0]:x}\n\n"
+    assert word(server, "wchs") == "1 connections watching 0 paths\nTotal watches:0\n"
+
+    talker.lose()
+    assert word(server, "wchs") == "0 connections watching 0 paths\nTotal watches:0\n"
+
+
 def test_dump_lists_sessions_ephemerals_and_connections_by_their_dates() -> None:
     server = server_of()
     talker = Talker(server, timeout_ms=10_000)
@@ -112,6 +125,18 @@ def test_dump_lists_sessions_ephemerals_and_connections_by_their_dates() -> None
         rf"(0x0|{shown})\n)+)+",
         word(server, "dump"),
     )
+
+
+def test_whoever_had_ephemeral_nodes_is_listed_until_the_session_ends() -> None:
+    server = server_of()
+    talker, other = Talker(server), Talker(server)
+    talker.ask(CreateRequest("/e", b"", OPEN, 1))
+    other.ask(DeleteRequest("/e", -1))
+
+    assert f"Sessions with Ephemerals (1):\n0x{talker.session[0]:x}:\nConnections" in word(server, "dump")
+
+    talker.close_session()
+    assert "Sessions with Ephemerals (0):\nConnections" in word(server, "dump")
 
 
 def test_the_trace_mask_is_kept_as_it_was_set() -> None:

@@ -161,6 +161,7 @@ def apply(tree: Tree, transaction: Transaction) -> list[Applied]:
             case CloseSession():
                 for path in tree.ephemerals_of(change.session_id):
                     events += tree.delete(path, zxid=zxid)
+                tree.ephemerals.pop(change.session_id, None)
             case CreateSession() | Nothing() | Failed():
                 pass
         results.append(Applied(change, node.packed_stat() if node is not None else _NO_STAT, events))

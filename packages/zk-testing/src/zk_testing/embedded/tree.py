@@ -213,10 +213,8 @@ class Tree:
         parent.children.discard(name)
         parent.pzxid = max(parent.pzxid, zxid)
         if node.kind is NodeKind.EPHEMERAL:
-            owned = self.ephemerals[node.owner]
-            owned.discard(path)
-            if not owned:
-                del self.ephemerals[node.owner]
+            # An empty set stays until the session ends: `dump` lists whoever had ephemeral nodes.
+            self.ephemerals[node.owner].discard(path)
         self.containers.pop(path, None)
         self.ttls.pop(path, None)
         if name == LIMITS and parent_path.startswith("/zookeeper"):

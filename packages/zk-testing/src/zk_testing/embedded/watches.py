@@ -56,6 +56,7 @@ class WatchTable(Generic[W]):
         """Remove all watches of a connection."""
         for path in tuple(self._by_watcher.get(watcher, ())):
             self.remove(path, watcher)
+        self._by_watcher.pop(watcher, None)
 
     def modes(self, path: str, watcher: W) -> int:
         """The modes of a connection's watch on a path; 0 is none."""
@@ -91,15 +92,12 @@ class WatchTable(Generic[W]):
         del watchers[watcher]
         if not watchers:
             del self._by_path[path]
-        paths = self._by_watcher[watcher]
-        del paths[path]
-        if not paths:
-            del self._by_watcher[watcher]
+        del self._by_watcher[watcher][path]  # an empty list stays: the server counts and lists whoever had a watch
 
     # For the admin words
 
     def by_watcher(self) -> dict[W, list[str]]:
-        """The watched paths of each connection."""
+        """The watched paths of each connection, also of one that has had watches and has none now."""
         return {watcher: list(paths) for watcher, paths in self._by_watcher.items()}
 
     def by_path(self) -> dict[str, list[W]]:
