@@ -98,6 +98,14 @@ def test_a_session_whose_client_is_gone_is_a_leak_unless_the_test_cuts(zk_embedd
     zk_embedded.expire_session(raw.session_id)
 
 
+def test_a_session_that_the_test_has_cut_off_on_the_server_is_not_a_leak(zk_embedded: EmbeddedServer) -> None:
+    check = LeakCheck([zk_embedded])
+    raw = RawClient(zk_embedded.address)
+    zk_embedded.drop_connections()
+    raw.close()
+    assert check.leaks() == []
+
+
 def test_a_restarted_server_is_not_a_leak(zk_embedded: EmbeddedServer) -> None:
     check = LeakCheck([zk_embedded])
     raw = RawClient(zk_embedded.address)

@@ -1,6 +1,7 @@
 """The command line: `python -m zk_testing serve [--port 2181] [--version 3.9]`.
 
-Rule: prints one line when it serves, the connection string, and serves until it is interrupted.
+Rule: prints one line when it serves, the connection string, and serves until it is interrupted (Ctrl-C) or told to end
+(SIGTERM); both are a clean end, with exit code 0. What cannot be served is one line on stderr, with exit code 2.
 
 A server that is started again has lost its data. Its zxids are above those of the one before all the same: a client
 that knew that one then finds its session expired, which it can handle; a server behind what it has seen would refuse
@@ -10,14 +11,18 @@ it for ever.
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 
 from .embedded import EmbeddedServer, Settings
 
 __all__ = ["main"]
+
+_WAIT = 1.0  # seconds after which Ctrl-C is heard on Windows
 
 
 def main(arguments: Sequence[str] | None = None, *, until: threading.Event | None = None) -> int:
@@ -34,14 +39,15 @@ def main(arguments: Sequence[str] | None = None, *, until: threading.Event | Non
         settings = Settings(version=options.version, tick_ms=options.tick, first_zxid=_first_zxid())
         server = EmbeddedServer(port=options.port, host=options.host, settings=settings)
         server.start()
-    except (OSError, ValueError) as error:
+    except (OSError, OverflowError, ValueError) as error:
         print(f"cannot serve: {error}", file=sys.stderr)
         return 2
-    with server:
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends it as Ctrl-C does
+    with server, suppress(KeyboardInterrupt):
         print(server.hosts, flush=True)
-        try:
-            (until or threading.Event()).wait()
-        except KeyboardInterrupt:
+        end = until or threading.Event()
+        while not end.wait(_WAIT):
             pass
     return 0
 

@@ -17,7 +17,7 @@ import socket
 import threading
 import time
 from collections.abc import Collection, Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from ._holdings import Held, holdings
 
@@ -53,18 +53,21 @@ class LeakCheck:
         self._threads = set(threading.enumerate())
         self._descriptors = {number: (target, _describe(number, target)[0]) for number, target in _targets().items()}
         self._lives = list(map(_life, servers))
+        self._steps = list(map(_steps, servers))
 
     def leaks(self, allowed: Collection[str] = (), *, cut_off: bool = False) -> list[str]:
         """What is there now and was not before, one sentence for each; empty when nothing is.
 
-        allowed: kinds that are not looked for.   cut_off: whether the test has cut connections or ended servers (a
-        restart is noticed here): a session that nobody is connected to is its doing then, and runs out by itself.
+        allowed: kinds that are not looked for.   cut_off: whether the test has cut connections or ended servers (what
+        it did to an embedded one is noticed here): a session that nobody is connected to is its doing then, and runs
+        out by itself.
         Waits up to a second for what is about to end.
         """
         deadline = time.monotonic() + _PATIENCE
         restarted = self._lives != list(map(_life, self._servers))
+        cut_off = cut_off or restarted or self._steps != list(map(_steps, self._servers))
         collected = False
-        while found := self._look(allowed, cut_off or restarted, restarted):
+        while found := self._look(allowed, cut_off, restarted):
             now = time.monotonic()
             if now > deadline:
                 return found
@@ -123,6 +126,16 @@ def _life(server: Server) -> object:
     if isinstance(server, ZooKeeperServer):
         return server.pid
     return server._sockets if isinstance(server, EmbeddedServer) else server._ensemble._sockets
+
+
+def _steps(server: Server) -> int:
+    """How often something was done to an embedded server: a session expired, connections dropped, members cut off."""
+    from .embedded import EmbeddedServer
+    from .member import ZooKeeperServer
+
+    if isinstance(server, ZooKeeperServer):
+        return 0
+    return server._steps if isinstance(server, EmbeddedServer) else server._ensemble._steps
 
 
 def _held(
@@ -197,8 +210,7 @@ def _describe(number: int, target: str) -> tuple[tuple[str, ...], str]:
 
 def _address(name: object) -> str:
     """The "host:port" of a socket's name; "" for sockets that have none."""
-    match name:
-        case (str(host), int(port), *_):
-            return f"{host}:{port}"
-        case _:
-            return ""
+    if not isinstance(name, tuple):
+        return ""
+    host, port = cast("tuple[object, ...]", name)[:2]
+    return f"{host}:{port}"

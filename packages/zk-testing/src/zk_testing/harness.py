@@ -81,6 +81,7 @@ class ZooKeeperHarness(unittest.TestCase):
         self._client: Client | None = None
         self._proxies: list[FaultProxy] = []
         self._check: LeakCheck | None = None
+        self._has_cut = False  # a client's connection or session
         self._client_options: dict[str, object] = {}
 
     # Life
@@ -99,6 +100,7 @@ class ZooKeeperHarness(unittest.TestCase):
             raise TestingError("setup_zookeeper was called already: call teardown_zookeeper before")
         plan = plan_for(os.environ, zk=self.zk, cluster_size=self.cluster_size)
         self._client_options = client_options
+        self._has_cut = False
         self._owned = owned = self._start(plan)
         members = members_of(owned)
         self._check = LeakCheck(members)
@@ -115,7 +117,7 @@ class ZooKeeperHarness(unittest.TestCase):
             return
         self._owned = self._maker = self._client = None
         self._proxies = []
-        cut_off = bool(proxies) or owned.damaged
+        cut_off = bool(proxies) or owned.damaged or self._has_cut
         try:
             for proxy in proxies:
                 proxy.heal()
@@ -206,6 +208,7 @@ class ZooKeeperHarness(unittest.TestCase):
         from .rawclient import RawClient
 
         owned, session = self.cluster, self._session(client)
+        self._has_cut = True
         if isinstance(owned, Cluster):
             # The session moves to this connection, which ends the client's, and is left without one; or its client was
             # quick to take it back, which ends this one.
@@ -222,6 +225,7 @@ class ZooKeeperHarness(unittest.TestCase):
         from .cluster import Cluster
 
         owned, session = self.cluster, self._session(client)
+        self._has_cut = True
         if isinstance(owned, Cluster):
             self._close_session(owned, session)
         else:

@@ -157,6 +157,7 @@ class EmbeddedEnsemble(EnsembleControls[EmbeddedMember]):
             clock=clock,
         )
         self._sockets: Sockets | None = None
+        self._steps = 0  # how often something was done to it; the leak check asks
         self._kept: dict[int, socket.socket] = {}  # the ports of members that are stopped: bound, not open
         self._members = tuple(EmbeddedMember(self, number) for number in range(1, self._settings.size + 1))
 
@@ -292,6 +293,8 @@ class EmbeddedEnsemble(EnsembleControls[EmbeddedMember]):
         return sockets.call(lambda: function(self.core))
 
     def _do(self, step: Callable[[EnsembleCore, int], list[Output]]) -> None:
+        self._steps += 1
+
         def action(core: EnsembleCore) -> None:
             output = step(core, self._clock.now_ms())
             if self._sockets is not None:

@@ -68,6 +68,7 @@ class EmbeddedServer:
         self._core: ServerCore | None = None
         self._sockets: Sockets | None = None
         self._paused = False
+        self._steps = 0  # how often something was done to it; the leak check asks
 
     def __enter__(self) -> EmbeddedServer:
         self.start()
@@ -327,6 +328,7 @@ class EmbeddedServer:
         return sockets.call(lambda: function(self.core))
 
     def _do(self, step: Callable[[], list[Output]]) -> None:
+        self._steps += 1
         sockets = self._sockets
         if sockets is None:
             step()
