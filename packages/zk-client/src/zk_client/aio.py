@@ -60,6 +60,7 @@ class AsyncClient(ClientBase, AsyncRequests):
         read_only: bool = False,
         randomize_hosts: bool = True,
         connect_timeout: float | None = None,
+        read_timeout: float | None = None,
         connection_retry: RetryPolicy | None = None,
         command_retry: RetryPolicy | None = None,
         when_disconnected: Literal["queue", "fail"] = "queue",
@@ -81,6 +82,7 @@ class AsyncClient(ClientBase, AsyncRequests):
             read_only=read_only,
             randomize_hosts=randomize_hosts,
             connect_timeout=connect_timeout,
+            read_timeout=read_timeout,
             connection_retry=connection_retry,
             command_retry=command_retry,
             when_disconnected=when_disconnected,
@@ -209,7 +211,14 @@ class AsyncClient(ClientBase, AsyncRequests):
     ) -> None:
         await self._run(self._watch_call(path, listener, recursive))
 
-    # Retrying
+    # Deadlines and retrying
+
+    @like(Client.within)
+    def within(self, seconds: float) -> AsyncRequests:
+        from .within import AsyncWithin
+
+        check_seconds("seconds", seconds)
+        return AsyncWithin(self, seconds)
 
     @like(Client.retry)
     async def retry(self, function: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:

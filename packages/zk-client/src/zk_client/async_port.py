@@ -13,6 +13,7 @@ import threading
 from zk_wire import OperationTimeoutError, Outcome
 
 from . import steps
+from .errors import CallTimeoutError
 from .port_requests import PortRequests
 from .states import WatchedEvent
 
@@ -163,7 +164,7 @@ class AsyncPort(PortRequests):
         if self._deadline is not None:
             timeout = self._deadline - self.now()
             if timeout <= 0:
-                raise OperationTimeoutError(
+                raise CallTimeoutError(
                     call.path, message="the time was over before it began", outcome=Outcome.NOT_APPLIED
                 )
         result: T = await self.client.handler.call(call, timeout)

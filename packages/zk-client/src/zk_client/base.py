@@ -69,6 +69,7 @@ class ClientBase:
         read_only: bool,
         randomize_hosts: bool,
         connect_timeout: float | None,
+        read_timeout: float | None,
         connection_retry: RetryPolicy | None,
         command_retry: RetryPolicy | None,
         when_disconnected: Literal["queue", "fail"],
@@ -82,6 +83,7 @@ class ClientBase:
         self.hosts, self.chroot = parse_hosts(hosts)
         check_seconds("timeout", timeout, least=0.001)
         check_seconds("connect_timeout", connect_timeout, least=0.001)
+        check_seconds("read_timeout", read_timeout, least=0.001)
         check_seconds("call_timeout", call_timeout)
         check_seconds("resolve_timeout", resolve_timeout)
         if when_disconnected not in ("queue", "fail"):
@@ -108,6 +110,7 @@ class ClientBase:
             chroot=self.chroot,
             max_in_flight=max_in_flight,
             fail_when_full=when_full == "fail",
+            read_timeout=read_timeout,
         )
 
         def shuffle(hosts: list[Host]) -> None:
@@ -191,6 +194,16 @@ class ClientBase:
     def reconnect(self) -> None:
         """Drop the connection and find a server again; the session goes on."""
         self._world.reconnect("reconnect() was called")
+
+    def set_session_timeout(self, timeout: float, *, reconnect: bool = False) -> None:
+        """Ask for another session timeout, in seconds, with the next connection; with `reconnect` make that now.
+
+        The session goes on. `session_timeout` tells what the server has made of it.
+        """
+        check_seconds("timeout", timeout, least=0.001)
+        self._core.ask_for_timeout(timeout)
+        if reconnect:
+            self._world.reconnect("another session timeout is asked for")
 
     # Watches
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from zk_wire import OperationTimeoutError, Outcome
 
 from . import steps
+from .errors import CallTimeoutError
 from .faces import run_blocking
 from .port_requests import PortRequests
 from .watching import Watcher
@@ -208,9 +209,7 @@ class BlockingPort(PortRequests):
             return result
         remaining = self._deadline - self._runtime.now()
         if remaining <= 0:
-            raise OperationTimeoutError(
-                call.path, message="the time was over before it began", outcome=Outcome.NOT_APPLIED
-            )
+            raise CallTimeoutError(call.path, message="the time was over before it began", outcome=Outcome.NOT_APPLIED)
         bounded: T = self._call(call, remaining)
         return bounded
 

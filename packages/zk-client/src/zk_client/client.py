@@ -40,6 +40,8 @@ class Client(ClientBase, Requests):
     pairs presented on every connection.   read_only: accept a server that lost its quorum, and look for a better one.
     randomize_hosts: try the hosts in a new random order each round.   connect_timeout: seconds for each address, and
     for the server's answer; by default timeout / number of hosts, at most 5 s, so that a dead host costs little.
+    read_timeout: seconds of silence after which a server counts as dead; by default, and at most, two thirds of the
+    session timeout. A shorter one makes pings more frequent, and leaves more time to find another server.
     connection_retry: pauses between rounds over all hosts.   command_retry: what `retry` does.
     when_disconnected: "queue" lets requests wait for a connection, "fail" raises ConnectionLostError at once.
     call_timeout: seconds after which a blocking call raises CallTimeoutError; None leaves it to the session, which
@@ -70,6 +72,7 @@ class Client(ClientBase, Requests):
         read_only: bool = False,
         randomize_hosts: bool = True,
         connect_timeout: float | None = None,
+        read_timeout: float | None = None,
         connection_retry: RetryPolicy | None = None,
         command_retry: RetryPolicy | None = None,
         when_disconnected: Literal["queue", "fail"] = "queue",
@@ -97,6 +100,7 @@ class Client(ClientBase, Requests):
             read_only=read_only,
             randomize_hosts=randomize_hosts,
             connect_timeout=connect_timeout,
+            read_timeout=read_timeout,
             connection_retry=connection_retry,
             command_retry=command_retry,
             when_disconnected=when_disconnected,
@@ -234,7 +238,19 @@ class Client(ClientBase, Requests):
     def _add_watch(self, path: str, listener: Any, recursive: bool) -> None:
         self._run(self._watch_call(path, listener, recursive))
 
-    # Retrying
+    # Deadlines and retrying
+
+    def within(self, seconds: float) -> Requests:
+        """The same operations, all of which end within so many seconds from now: `zk.within(2.0).get("/a")`.
+
+        One that has not ended by then raises CallTimeoutError; of a write `.outcome` says what is known. One that
+        would begin later is not sent. Operations in several steps count as one. Futures of `_async` twins are not
+        bounded; give `result` a time-out. Without it `call_timeout` holds, for each request by itself.
+        """
+        from .within import Within
+
+        check_seconds("seconds", seconds)
+        return Within(self, seconds)
 
     def retry(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call a function again while a lost connection keeps it from succeeding, as `command_retry` says.

@@ -168,7 +168,7 @@ class Requests:
         """Begin a batch of reads that travel together (servers of 3.6 and newer)."""
         from .transactions import ReadBatch
 
-        return ReadBatch(self.operations)
+        return ReadBatch(self.operations, self._run)
 
     # Writing
 
@@ -374,7 +374,7 @@ class Requests:
         from .transactions import Transaction
 
         guid = self.port.guid() if marker is not None else ""
-        return Transaction(self.operations, self._default_acl, marker, guid)
+        return Transaction(self.operations, self._run, self._default_acl, marker, guid)
 
     def reconfig(
         self,

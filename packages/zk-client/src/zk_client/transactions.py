@@ -36,7 +36,7 @@ from .operations import check_value, check_version, create_kind, encode_acls
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from types import TracebackType
     from typing import Any, Self
 
@@ -191,13 +191,24 @@ class Transaction(Draft):
     A transaction is committed once; adding to it afterwards raises ValueError.
     """
 
+    def __init__(
+        self,
+        operations: Operations,
+        run: Callable[[Call[Any]], Any],
+        default_acl: Sequence[ACL] | None,
+        marker: str | None = None,
+        guid: str = "",
+    ) -> None:
+        super().__init__(operations, default_acl, marker, guid)
+        self._run = run
+
     def commit(self) -> list[OperationResult]:
         """Apply everything or nothing; one result per operation, in order.
 
         Raises TransactionFailedError (`.index`, `.error`, `.results`), after which nothing was applied; or
         ConnectionLostError, whose `.outcome` says what is known.
         """
-        return self.commit_async().result()
+        return self._run(self.call())  # type: ignore[no-any-return]
 
     def commit_async(self) -> Call[list[OperationResult]]:
         """As `commit`, at once, with a future."""
@@ -259,9 +270,13 @@ class ReadDraft:
 class ReadBatch(ReadDraft):
     """Reads that travel together; each succeeds or fails on its own (servers of 3.6 and newer)."""
 
+    def __init__(self, operations: Operations, run: Callable[[Call[Any]], Any]) -> None:
+        super().__init__(operations)
+        self._run = run
+
     def commit(self) -> list[ReadResult]:
         """One result per read, in order: (data, Stat), a list of names, or the error of that read as a value."""
-        return self.commit_async().result()
+        return self._run(self.call())  # type: ignore[no-any-return]
 
     def commit_async(self) -> Call[list[ReadResult]]:
         """As `commit`, at once, with a future."""

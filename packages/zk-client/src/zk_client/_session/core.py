@@ -61,7 +61,7 @@ class SessionCore(Machine):
             self.session_id, self.password = self._resume
             self._was_read_write = True
         self._presented = self.session_id
-        self.timers = Timers(self.config.timeout)
+        self.timers = Timers(self.config.timeout, self.config.read_timeout)
         self.timers.received = now
         self._failures = 0
         self._change(SessionState.CONNECTING)
@@ -212,6 +212,10 @@ class SessionCore(Machine):
         """Wait no longer for the end of `stop`: everything unanswered fails, the connection is closed."""
         if self.phase != IDLE:
             self._finish("stopped", SessionState.CLOSED)
+
+    def ask_for_timeout(self, timeout: float) -> None:
+        """Ask for another session timeout, in seconds, with every connection from now on."""
+        self.config = self.config._replace(timeout=timeout)
 
     def reconnect(self, now: float, reason: str) -> None:
         """Drop the connection on purpose and find another; the session goes on."""

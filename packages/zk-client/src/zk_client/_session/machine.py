@@ -78,6 +78,7 @@ class SessionConfig(NamedTuple):
     chroot: str = ""
     max_in_flight: int | None = None
     fail_when_full: bool = False
+    read_timeout: float | None = None
 
 
 class Machine:
@@ -138,7 +139,7 @@ class Machine:
         self.password: bytes = bytes(16)
         self.last_zxid = 0
         self.host: Host | None = None
-        self.timers = Timers(config.timeout)
+        self.timers = Timers(config.timeout, config.read_timeout)
         self.watches = Watches()
         self.connection: ClientConnection | None = None
         self._resume: tuple[int, bytes] | None = resume

@@ -2,9 +2,10 @@
 
 Rule: every time is an argument, monotonic, in seconds. T is the negotiated session timeout.
 
-    ping            nothing sent for T/3, and at least every 10 s (Java: half the read timeout)
-    read deadline   2T/3 since the last byte received (Java). What is sent does not count, so that a frozen peer is
-                    noticed even while the application keeps sending
+    ping            nothing sent for T/3, and at least every 10 s (Java: half the read timeout); more often when the
+                    server is to count as dead sooner
+    read deadline   2T/3 since the last byte received (Java), or `dead_after` where that is sooner. What is sent does
+                    not count, so that a frozen peer is noticed even while the application keeps sending
     local expiry    4T/3 without a byte from any server (Java 3.9.3): by then the server has given the session up
     lease           from when the last answered request was *sent*, T less a margin. The server counts from when it
                     received that request, which is later, so it cannot have given a lock away before
@@ -20,12 +21,17 @@ LEASE_MARGIN = 0.1
 
 
 class Timers:
-    """The times of one session: see above."""
+    """The times of one session: see above.
 
-    __slots__ = ("lease_base", "ping_sent", "received", "sent", "timeout")
+    dead_after: seconds of silence after which a server counts as dead; None for two thirds of the session timeout,
+    which is also the most it can be: the session would not outlive a longer one.
+    """
 
-    def __init__(self, timeout: float) -> None:
+    __slots__ = ("dead_after", "lease_base", "ping_sent", "received", "sent", "timeout")
+
+    def __init__(self, timeout: float, dead_after: float | None = None) -> None:
         self.timeout = timeout
+        self.dead_after = dead_after
         self.received = 0.0
         self.sent = 0.0
         self.lease_base: float | None = None
@@ -34,12 +40,13 @@ class Timers:
     @property
     def ping_interval(self) -> float:
         """Seconds of silence of our own after which a ping is due."""
-        return min(self.timeout / 3, LONGEST_PING_INTERVAL)
+        return min(self.read_timeout / 2, LONGEST_PING_INTERVAL)
 
     @property
     def read_timeout(self) -> float:
         """Seconds of silence of the server's after which it counts as dead."""
-        return self.timeout * 2 / 3
+        longest = self.timeout * 2 / 3
+        return longest if self.dead_after is None else min(self.dead_after, longest)
 
     @property
     def local_expiry(self) -> float:
