@@ -225,6 +225,29 @@ def test_requests_behind_a_connect_are_answered_when_the_session_is_there() -> N
     assert len(line.take()) == 40 + 20 + 20
 
 
+def test_bad_bytes_behind_a_connect_end_the_connection_when_the_session_is_there() -> None:
+    ensemble = ensemble_of(3, leader=3)
+    ensemble.lag(1, 0.5)
+    line = ensemble.connect(1)
+    connect = ConnectRequest(0, 10_000).encode()
+    line.send(len(connect).to_bytes(4, "big") + connect + b"\xff\xff\xff\xff")
+    ensemble.advance(0.499)
+    assert not line.closed
+    ensemble.advance(0.001)
+    assert line.closed
+    assert len(line.take()) == 40
+
+
+def test_a_write_behind_a_request_of_an_unknown_kind_is_done_without_an_answer() -> None:
+    ensemble = ensemble_of(3, leader=3)
+    talker = talk(ensemble, 1)
+    unknown = (8).to_bytes(4, "big") + (5).to_bytes(4, "big") + (99).to_bytes(4, "big")
+    body = (6).to_bytes(4, "big") + (1).to_bytes(4, "big") + CreateRequest("/unheard", b"", OPEN, 0).encode()
+    talker.line.send(unknown + len(body).to_bytes(4, "big") + body)
+    assert talker.line.closed
+    assert data_at(ensemble, 2, "/unheard") == b""
+
+
 def test_an_expired_session_is_closed_at_the_member_that_has_its_connection_when_that_hears_of_it() -> None:
     ensemble = ensemble_of(3, leader=3)
     talker = talk(ensemble, 1)

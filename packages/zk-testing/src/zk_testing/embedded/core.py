@@ -36,6 +36,7 @@ class ServerCore(Front):
         self.sessions = Sessions(tick_ms=self.settings.tick_ms, start_ms=now_ms, server_id=self.settings.server_id)
         self._read_only_zxids = 0  # how many were given since it has had no quorum
         self._read_only_history = False  # whether there was any transaction before
+        self._reads_at_once = not self.settings.auth_required
         self._zxids_skipped = 0  # how many were given since the last one that was applied
         never = self.settings.never_used_ms
         self._never_used_ms = self.profile.never_used_ms if never is None else never

@@ -16,6 +16,7 @@ from enum import Enum
 from typing import Protocol
 
 from zk_wire import (
+    ConnectReceived,
     ConnectRequest,
     Create2Request,
     CreateRequest,
@@ -282,7 +283,7 @@ class Member(Front):
         if self.paused or client in self._unread or self._is_connecting(client):
             self._unread.setdefault(client, []).append(data)
         else:
-            self._take_all(client, client.wire.receive(data), now_ms)
+            self._read(client, data, now_ms)
         return self._take_output()
 
     def disconnected(self, client: Client) -> list[Output]:
@@ -292,15 +293,24 @@ class Member(Front):
             return self._take_output()
         return super().disconnected(client)
 
+    def _read(self, client: Client, data: bytes, now_ms: int) -> None:
+        client.heard_ms = now_ms
+        self._take_all(client, client.wire.receive(data), now_ms)
+        self._check_wire(client)
+
     def _take_all(self, client: Client, events: Sequence[ServerEvent], now_ms: int) -> None:
-        for index, event in enumerate(events):
-            self._take(client, event, now_ms)
-            if client.closed or client.muted:
-                return
+        if events and isinstance(events[0], ConnectReceived):
+            self._take(client, events[0], now_ms)
+            events = events[1:]
             if self._is_connecting(client):
-                self._queues[client][0].held = list(events[index + 1 :])
+                self._queues[client][0].held = list(events)
                 return
-        if client.wire.pending_error is not None:
+        if not client.closed and not client.muted:
+            super()._take_all(client, events, now_ms)
+
+    def _check_wire(self, client: Client) -> None:
+        """End a connection of bad bytes, once what came before them is answered."""
+        if client.wire.pending_error is not None and not client.closed and not self._is_connecting(client):
             self._close(client)
 
     def _catch_up(self, client: Client, now_ms: int) -> None:
@@ -311,7 +321,7 @@ class Member(Front):
             if piece is None:
                 self._close(client)
             else:
-                self._take_all(client, client.wire.receive(piece), now_ms)
+                self._read(client, piece, now_ms)
         if not pieces or client.closed:
             self._unread.pop(client, None)
 
@@ -343,7 +353,7 @@ class Member(Front):
 
     def _ask(self, slot: Slot, now_ms: int) -> None:
         client = slot.client
-        if client is not None:
+        if client is not None and not client.closed:
             self._queues.setdefault(client, deque()).append(slot)
         self._colleagues.ask(slot, now_ms)
 
@@ -409,6 +419,7 @@ class Member(Front):
                 self._queues.pop(client, None)
                 if not client.closed and not client.muted:
                     self._take_all(client, slot.held, now_ms)
+                    self._check_wire(client)
                     self._catch_up(client, now_ms)
                 return
         if not queue:
