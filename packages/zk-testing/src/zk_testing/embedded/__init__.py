@@ -28,10 +28,7 @@ from __future__ import annotations
 
 from .clock import Clock, VirtualClock
 from .core import Mode, ServerCore
-from .ensemble import EmbeddedEnsemble, EmbeddedMember
 from .memory import MemoryConnection, MemoryServer
-from .memory_ensemble import MemoryEnsemble
-from .quorum import EnsembleCore
 from .server import EmbeddedServer
 from .settings import EnsembleSettings, Settings
 
@@ -39,6 +36,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .aio import AsyncEmbeddedServer
     from .aio_ensemble import AsyncEmbeddedEnsemble
+    from .ensemble import EmbeddedEnsemble, EmbeddedMember
+    from .memory_ensemble import MemoryEnsemble
+    from .quorum import EnsembleCore
 
 __all__ = [
     "AsyncEmbeddedEnsemble",
@@ -59,14 +59,22 @@ __all__ = [
 ]
 
 
+# Loaded only for those who ask for them.
+_LAZY = {
+    "AsyncEmbeddedEnsemble": "aio_ensemble",
+    "AsyncEmbeddedServer": "aio",
+    "EmbeddedEnsemble": "ensemble",
+    "EmbeddedMember": "ensemble",
+    "EnsembleCore": "quorum",
+    "MemoryEnsemble": "memory_ensemble",
+}
+
+
 def __getattr__(name: str) -> object:
-    """Load asyncio only for those who serve with it."""
-    if name == "AsyncEmbeddedServer":
-        from .aio import AsyncEmbeddedServer
+    """Load ensembles and asyncio only for those who serve with them."""
+    module = _LAZY.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
 
-        return AsyncEmbeddedServer
-    if name == "AsyncEmbeddedEnsemble":
-        from .aio_ensemble import AsyncEmbeddedEnsemble
-
-        return AsyncEmbeddedEnsemble
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{module}", __name__), name)
