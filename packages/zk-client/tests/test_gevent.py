@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import gc
 import threading
 from collections.abc import Iterator
 
 import pytest
 
+pytest.importorskip("gevent")
+
+import gevent
+from greenlets import greenlets
+
 from zk_client import Client, ConfigurationError, GeventRuntime, SessionState
 from zk_testing import EmbeddedServer
-
-gevent = pytest.importorskip("gevent")
-
-
-def greenlets() -> list[str]:
-    """The names of the greenlets that belong to clients."""
-    alive = (thing for thing in gc.get_objects() if isinstance(thing, gevent.Greenlet) and not thing.dead)
-    return [greenlet.name for greenlet in alive if greenlet.name.startswith("zk-client")]
 
 
 @pytest.fixture(scope="module")
