@@ -44,7 +44,8 @@ ON_BOTH_SERVERS = ["zk-client", "zk-recipes"]
 # What others make and a package's tests use; without them those tests are skipped.
 PEERS_FOR_TESTS = {"zk-client": ["gevent"], "zk-recipes": ["gevent"], "zk-testing": ["kazoo~=2.11"]}
 # Modules that need an extra, and the top-level module of that extra.
-NEEDS_EXTRA = {"zk_testing.plugin": "pytest", "zk_client.handlers.hub": "gevent"}
+PLUGIN = ("plugin", "_pytest_choice", "_pytest_leaks", "_pytest_report", "_pytest_servers")
+NEEDS_EXTRA = {**{f"zk_testing.{room}": "pytest" for room in PLUGIN}, "zk_client.handlers.hub": "gevent"}
 
 nox.options.error_on_external_run = True
 nox.options.error_on_missing_interpreters = False

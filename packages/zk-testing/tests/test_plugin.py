@@ -135,3 +135,22 @@ def test_the_cluster_fixture_is_an_ensemble_of_three(zk_cluster: Cluster, reques
 def test_the_cluster_fixture_is_healed(zk_cluster: Cluster) -> None:
     assert not zk_cluster.damaged
     assert len(zk_cluster.followers()) == 2
+
+
+def test_workers_of_xdist_share_no_embedded_server_either(tmp_path: Path) -> None:
+    pytest.importorskip("xdist")
+    tests = """
+import pytest
+from zk_client import Client
+@pytest.mark.parametrize("number", range(6))
+def test_it(zk_server, zk_embedded, zk_client, worker_id, number):
+    zk_client.create("/here", ephemeral=True)
+    with open("seen", "a") as file: file.write(f"{worker_id} {zk_server.port}\\n")
+def test_leaky(zk_embedded, worker_id):
+    zk = Client(zk_embedded.hosts)
+    zk.start()
+"""
+    run = run_pytest(tmp_path, tests, "-p", "xdist", "-n", "2", "--dist=each", "--zk=embedded,embedded:3.6")
+    assert "28 passed, 4 errors" in run.stdout, run.stdout
+    seen = {tuple(line.split()) for line in (tmp_path / "seen").read_text().splitlines()}
+    assert len(seen) == len({port for _, port in seen}) == 4  # two versions for each worker
