@@ -17,7 +17,7 @@ from .async_port import AsyncEvent, AsyncPort, AsyncWatcher, random_number
 from .async_requests import AsyncRequests, like
 from .base import ClientBase, check_seconds, version_of
 from .client import Client
-from .errors import StartTimeoutError
+from .errors import SessionClosedError, StartTimeoutError
 from .handlers.asyncio import AsyncHandler
 from .hosts import Host
 from .operations import Operations
@@ -119,7 +119,10 @@ class AsyncClient(ClientBase, AsyncRequests):
                 call.add_done_callback(self._warn_of_chroot)
             return
         reason = self._core.reason
+        stopped = self._interrupt.is_set()
         await self.stop()
+        if stopped:
+            raise SessionClosedError("start() was ended by stop()")
         listed = ",".join(str(host) for host in self.hosts)
         if state is SessionState.AUTH_FAILED:
             raise self._core.auth_error(reason)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from .base import ClientBase, check_seconds, version_of
 from .blocking_port import BlockingPort
 from .calls import Call
-from .errors import StartTimeoutError
+from .errors import SessionClosedError, StartTimeoutError
 from .faces import run_blocking
 from .hosts import Host
 from .operations import Operations
@@ -123,8 +123,9 @@ class Client(ClientBase, Requests):
     def start(self, timeout: float = 15.0) -> None:
         """Connect, and return when a server has granted a session.
 
-        timeout: seconds; StartTimeoutError when they pass first, AuthFailedError when the credentials are refused;
-        the client is stopped then. No effect on a client that is connected already.
+        timeout: seconds; StartTimeoutError when they pass first, AuthFailedError when the credentials are refused,
+        SessionClosedError when somebody calls `stop` meanwhile; the client is stopped then. No effect on a client
+        that is connected already.
         """
         check_seconds("timeout", timeout)
         self.start_async()
@@ -140,7 +141,10 @@ class Client(ClientBase, Requests):
                 self.exists_async("/").add_done_callback(self._warn_of_chroot)
             return
         reason = self._core.reason
+        stopped = self._interrupt.is_set()
         self.stop()
+        if stopped:
+            raise SessionClosedError("start() was ended by stop()")
         listed = ",".join(str(host) for host in self.hosts)
         if state is SessionState.AUTH_FAILED:
             raise self._core.auth_error(reason)

@@ -374,7 +374,7 @@ class Requests:
         from .transactions import Transaction
 
         guid = self.port.guid() if marker is not None else ""
-        return Transaction(self.operations, self._run, self._default_acl, marker, guid)
+        return Transaction(self.operations, self._default_acl, marker, guid, self._run)
 
     def reconfig(
         self,

@@ -194,10 +194,10 @@ class Transaction(Draft):
     def __init__(
         self,
         operations: Operations,
-        run: Callable[[Call[Any]], Any],
         default_acl: Sequence[ACL] | None,
         marker: str | None = None,
         guid: str = "",
+        run: Callable[[Call[Any]], Any] | None = None,
     ) -> None:
         super().__init__(operations, default_acl, marker, guid)
         self._run = run
@@ -208,7 +208,7 @@ class Transaction(Draft):
         Raises TransactionFailedError (`.index`, `.error`, `.results`), after which nothing was applied; or
         ConnectionLostError, whose `.outcome` says what is known.
         """
-        return self._run(self.call())  # type: ignore[no-any-return]
+        return self.commit_async().result() if self._run is None else self._run(self.call())
 
     def commit_async(self) -> Call[list[OperationResult]]:
         """As `commit`, at once, with a future."""
@@ -270,13 +270,13 @@ class ReadDraft:
 class ReadBatch(ReadDraft):
     """Reads that travel together; each succeeds or fails on its own (servers of 3.6 and newer)."""
 
-    def __init__(self, operations: Operations, run: Callable[[Call[Any]], Any]) -> None:
+    def __init__(self, operations: Operations, run: Callable[[Call[Any]], Any] | None = None) -> None:
         super().__init__(operations)
         self._run = run
 
     def commit(self) -> list[ReadResult]:
         """One result per read, in order: (data, Stat), a list of names, or the error of that read as a value."""
-        return self._run(self.call())  # type: ignore[no-any-return]
+        return self.commit_async().result() if self._run is None else self._run(self.call())
 
     def commit_async(self) -> Call[list[ReadResult]]:
         """As `commit`, at once, with a future."""

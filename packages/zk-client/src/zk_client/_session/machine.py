@@ -174,6 +174,8 @@ class Machine:
         self.phase = WAITING
 
     def _begin_attempt(self) -> None:
+        if self.state is SessionState.EXPIRED:
+            self._change(SessionState.CONNECTING)  # an interrupt has hit between the two
         self.host = self.hosts.next()
         self.phase = CONNECTING
         self._log(10, f"connecting to {self.host}")
@@ -364,7 +366,7 @@ class Machine:
             self._next_attempt(now, reason)
             return
         self._log(20, f"connection to {self.host} lost: {reason}")
-        if was == READY:
+        if was == READY and self.state.is_connected:  # it is not when an interrupt has hit just before it was told
             self._change(SessionState.SUSPENDED)
         self._sort(lost, now, unsent, poisoned)
         if self._watch_zxid is None:

@@ -83,6 +83,7 @@ class BlockingHandler(Leaving):
         self.dead_links: list[Link] = []
         self.waiters: deque[tuple[Call[Any], RuntimeLock]] = deque()
         self.leads = 0
+        self.called_back: set[Call[Any]] = set()
         self._undelivered = 0  # changes of state that the dispatcher has yet to tell
         self.missing = 0
         self.lines: deque[Log] = deque()  # written by the background worker, never under the mutex
@@ -244,6 +245,7 @@ class BlockingHandler(Leaving):
                 if call.callbacks is None:
                     call.callbacks = []
                 call.callbacks.append(function)
+                self.called_back.add(call)
                 return
         self.dispatcher.submit(function, call)
 
@@ -550,6 +552,7 @@ class BlockingHandler(Leaving):
 
     def _settle(self, call: Call[Any]) -> None:
         call.done = True
+        self.called_back.discard(call)
         if call.waiter is not None:
             release(call.waiter)
         for function in call.callbacks or ():

@@ -30,6 +30,7 @@ class Leaving(Performing):
     runtime: Runtime
     workers: Workers
     undo: Callable[[str, int], Coroutine[Any, Any, None]] | None  # deletes what nobody knows of
+    called_back: set[Call[Any]]  # calls under way that have functions to be called
     interrupted_at: float  # when a worker was last interrupted in the middle of something
 
     def interrupted(self, link: Link | None, error: BaseException) -> None:
@@ -37,7 +38,8 @@ class Leaving(Performing):
 
         What it may have left half done: bytes taken and not yet read, a frame that was not sent, a lock that nobody
         will release. So the connection goes, and the session goes on with another. A reply that was in this
-        worker's hands may be lost; whoever waits for it looks after it in `wait`.
+        worker's hands may be lost; whoever waits for it looks after it in `wait`, and for whom nobody waits is looked
+        after here.
         """
         if link is not None and link.spared is error:
             link.spared = None
@@ -47,6 +49,10 @@ class Leaving(Performing):
         with self.mutex:
             now = self.interrupted_at = self.runtime.now()
             self.core.closed(now, "a call was interrupted half-way")
+            self.perform()
+            for call in tuple(self.called_back):
+                if not (call.done or call.abandoned):
+                    self.core.adopt(call, now)
             self.perform()
         self.poller.wake()
 
