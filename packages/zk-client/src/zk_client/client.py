@@ -170,6 +170,9 @@ class Client(ClientBase, Requests):
         Requests under way are answered first; those that cannot be raise SessionClosedError. May be called from any
         thread, from a callback, more than once, and on a client that never started.
         """
+        with self.handler.mutex:
+            # Turns a caller away that may not, before anything has an effect.
+            pass
         self._interrupt.set()
         self.handler.stop(timeout, close_session=close_session)
 

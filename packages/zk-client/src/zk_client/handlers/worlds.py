@@ -6,10 +6,11 @@ What gevent's monkey patching does to a client, by what is patched (each case wa
 
 threading            `threading` makes greenlets: the client runs on greenlets, whatever else is patched, because the
                      gevent runtime needs nothing of what is patched or not. A runtime of native threads would halt
-                     every greenlet while it waits.
-socket or select,    greenlets and native threads live side by side: a client of threads would wait on the hub of
-not threading        each thread for sockets that belong to another's. Only a gevent runtime can be meant, and only
-                     its thread may use it; so it has to be asked for.
+                     every greenlet while it waits for sockets that are not patched, or wait to send where it must
+                     not for those that are.
+socket,              greenlets and native threads live side by side: a client of threads would wait on the hub of
+not threading        one thread for a socket that belongs to another's ("Cannot switch to a different thread"). Only
+                     a gevent runtime can be meant, and only its thread may use it; so it has to be asked for.
 anything else        changes nothing for a client.
 """
 
@@ -52,13 +53,12 @@ def check_threads() -> None:
             "threads are greenlets in this process (gevent has patched `threading`), but this client was made for "
             "native threads: call gevent.monkey.patch_all() before anything makes a client, and leave `runtime` out"
         )
-    for module in ("socket", "select"):
-        if is_patched(module):
-            raise ConfigurationError(
-                f"gevent has patched `{module}` but not `threading`, so a client of native threads would wait on the "
-                'hub of a thread for what belongs to another: pass runtime="gevent", which needs nothing patched, or '
-                "patch everything with gevent.monkey.patch_all()"
-            )
+    if is_patched("socket"):
+        raise ConfigurationError(
+            "gevent has patched `socket` but not `threading`, so a client of native threads would wait on the hub of "
+            'one thread for a socket of another\'s: pass runtime="gevent", which needs nothing patched, or patch '
+            "everything with gevent.monkey.patch_all()"
+        )
 
 
 def is_patched(module: str) -> bool:
