@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 
         def reconnect(self, reason: str) -> None: ...
 
+        def set_hosts(self, hosts: Sequence[Host], fallback: Sequence[Host], connect_timeout: float) -> None: ...
+
         def forked(self, reason: str) -> None: ...
 
 
@@ -81,6 +83,7 @@ class ClientBase:
         max_frame: int,
     ) -> None:
         self.hosts, self.chroot = parse_hosts(hosts)
+        self._connect_timeout = connect_timeout
         check_seconds("timeout", timeout, least=0.001)
         check_seconds("connect_timeout", connect_timeout, least=0.001)
         check_seconds("read_timeout", read_timeout, least=0.001)
@@ -100,7 +103,7 @@ class ClientBase:
         self._now = now
         config = SessionConfig(
             timeout=timeout,
-            connect_timeout=min(timeout / len(self.hosts), 5.0) if connect_timeout is None else connect_timeout,
+            connect_timeout=self._connect_timeout_for(timeout, len(self.hosts)),
             reconnect=(connection_retry or RECONNECT).check(),
             read_only=read_only,
             queue_when_disconnected=when_disconnected == "queue",
@@ -194,6 +197,26 @@ class ClientBase:
     def reconnect(self) -> None:
         """Drop the connection and find a server again; the session goes on."""
         self._world.reconnect("reconnect() was called")
+
+    def set_hosts(self, hosts: str | Iterable[str]) -> None:
+        """Have other servers from now on, given as to the client; the session goes on.
+
+        A client whose server is in the new list mostly stays there; when the list has grown, so many leave that all
+        clients together are spread evenly again. One whose server is gone moves at once. The chroot cannot change:
+        the new list has the same one, or none. Raises ConfigurationError, and nothing has changed then.
+        """
+        listed, chroot = parse_hosts(hosts)
+        if chroot not in ("", self.chroot):
+            raise ConfigurationError(f"the chroot of a client cannot change: it is {self.chroot!r}, not {chroot!r}")
+        self.hosts = listed
+        self._use_hosts(listed, ())
+
+    def _use_hosts(self, hosts: Sequence[Host], fallback: Sequence[Host]) -> None:
+        connect_timeout = self._connect_timeout_for(self._core.config.timeout, len(hosts))
+        self._world.set_hosts(hosts, fallback, connect_timeout)
+
+    def _connect_timeout_for(self, timeout: float, hosts: int) -> float:
+        return min(timeout / hosts, 5.0) if self._connect_timeout is None else self._connect_timeout
 
     def set_session_timeout(self, timeout: float, *, reconnect: bool = False) -> None:
         """Ask for another session timeout, in seconds, with the next connection; with `reconnect` make that now.

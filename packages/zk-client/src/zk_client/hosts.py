@@ -83,16 +83,23 @@ class HostList:
     """The hosts in the order they are tried, round after round.
 
     shuffle: reorders the list in place at the start of each round; None keeps the order given.
+    fallback: hosts that end every round, when none of the others will do.
     """
 
-    def __init__(self, hosts: Iterable[Host], shuffle: Callable[[list[Host]], None] | None = None) -> None:
-        self._hosts = list(dict.fromkeys(hosts))
-        if not self._hosts:
-            raise ConfigurationError("no hosts given; at least one host:port is needed")
+    def __init__(
+        self,
+        hosts: Iterable[Host],
+        shuffle: Callable[[list[Host]], None] | None = None,
+        fallback: Iterable[Host] = (),
+    ) -> None:
         self.shuffle = shuffle
         self._round: list[Host] = []
         self._preferred: Host | None = None
+        self._new: list[Host] = []  # of a move under way, see `move`
+        self._old: list[Host] = []
+        self._takes_new: Callable[[], bool] | None = None
         self.rounds = 0
+        self.replace(hosts, fallback)
 
     def __len__(self) -> int:
         return len(self._hosts)
@@ -102,24 +109,53 @@ class HostList:
 
     @property
     def hosts(self) -> tuple[Host, ...]:
-        """The configured hosts."""
+        """The hosts, without those to fall back to."""
         return tuple(self._hosts)
+
+    @property
+    def fallback(self) -> tuple[Host, ...]:
+        """The hosts that end every round."""
+        return tuple(self._fallback)
+
+    @property
+    def everyone(self) -> tuple[Host, ...]:
+        """Every host there is."""
+        return (*self._hosts, *self._fallback)
 
     @property
     def round_ended(self) -> bool:
         """Whether every host of this round was tried, so that the next one starts a new round."""
-        return not self._round and self._preferred is None
+        return not (self._round or self._new or self._old) and self._preferred is None
+
+    def replace(self, hosts: Iterable[Host], fallback: Iterable[Host] = ()) -> None:
+        """Have other hosts from now on; a new round begins. Raises ConfigurationError when there are none."""
+        listed = list(dict.fromkeys(hosts))
+        if not listed:
+            raise ConfigurationError("no hosts given; at least one host:port is needed")
+        self._hosts = listed
+        self._fallback = [host for host in dict.fromkeys(fallback) if host not in listed]
+        self._round = []
+        self._preferred = None
+        self._end_move()
+
+    def move(self, new: Iterable[Host], old: Iterable[Host], takes_new: Callable[[], bool]) -> None:
+        """Before the next round, try these first, each once.
+
+        takes_new: asked, as long as there are both, whether it is to be one of the new ones.
+        """
+        self._new, self._old = self._shuffled(new)[::-1], self._shuffled(old)[::-1]
+        self._takes_new = takes_new
 
     def next(self) -> Host:
         """The host to try now."""
         if self._preferred is not None:
             host, self._preferred = self._preferred, None
             return host
+        if self._takes_new is not None and (self._new or self._old):
+            new = bool(self._new) and (not self._old or self._takes_new())
+            return self._new.pop() if new else self._old.pop()
         if not self._round:
-            self._round = list(self._hosts)
-            if self.shuffle is not None:
-                self.shuffle(self._round)
-            self._round.reverse()
+            self._begin_round()
             self.rounds += 1
         return self._round.pop()
 
@@ -129,10 +165,20 @@ class HostList:
 
     def restart(self, last: Host | None) -> None:
         """Begin a new round after a connection that had worked; the host that was lost comes last in it."""
-        self._round = list(self._hosts)
-        if self.shuffle is not None:
-            self.shuffle(self._round)
+        self._end_move()
+        self._begin_round()
         if last is not None and last in self._round and len(self._round) > 1:
             self._round.remove(last)
-            self._round.append(last)
-        self._round.reverse()
+            self._round.insert(0, last)
+
+    def _begin_round(self) -> None:
+        self._round = [*self._shuffled(self._hosts), *self._shuffled(self._fallback)][::-1]
+
+    def _shuffled(self, hosts: Iterable[Host]) -> list[Host]:
+        order = list(hosts)
+        if order and self.shuffle is not None:
+            self.shuffle(order)
+        return order
+
+    def _end_move(self) -> None:
+        self._new, self._old, self._takes_new = [], [], None

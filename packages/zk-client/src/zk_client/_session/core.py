@@ -33,12 +33,14 @@ from ..hosts import HostList
 from ..states import SessionState
 from .actions import Disconnect, Probe
 from .machine import CLOSING, CONNECTING, HANDSHAKE, IDLE, PREPARING, READY, UNIMPLEMENTED, WAITING, Machine
+from .rebalance import decide
 from .steps import Step
 from .timers import Timers
 from .watches import CHILD, DATA, EXIST, Listener
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
     from ..hosts import Host
@@ -180,7 +182,7 @@ class SessionCore(Machine):
             if hasattr(listener, "forked"):
                 listener.forked()
         identities = self._auths
-        Machine.__init__(self, self.config, HostList(self.hosts, self.hosts.shuffle), self._chance)
+        Machine.__init__(self, self.config, HostList(self.hosts, self.hosts.shuffle, self.hosts.fallback), self._chance)
         self._auths = identities
         self.reason = reason
         return under_way
@@ -221,6 +223,43 @@ class SessionCore(Machine):
         """Drop the connection on purpose and find another; the session goes on."""
         if PREPARING <= self.phase <= READY:
             self._drop(now, reason)
+
+    def set_hosts(
+        self,
+        now: float,
+        hosts: Sequence[Host],
+        fallback: Sequence[Host] = (),
+        *,
+        connect_timeout: float,
+        peer: str | None = None,
+    ) -> None:
+        """Have other hosts, and leave the server there is when it is gone, or to make room on it (see `rebalance`).
+
+        peer: the address of the connected server, which the list may know it by.
+        """
+        before = self.hosts.hosts
+        self.config = self.config._replace(connect_timeout=connect_timeout)
+        mine = self.host
+        if not PREPARING <= self.phase <= READY or mine is None:
+            self.hosts.replace(hosts, fallback)
+            if self.phase in (CONNECTING, HANDSHAKE) and mine not in self.hosts.everyone:
+                self.connection = None
+                self.output.clear()
+                self.actions.append(Disconnect(f"{mine} is no host any more"))
+                self._attempt_at(now)
+            elif self.phase == WAITING:
+                self._attempt_at(now)
+            return
+        names = (mine.name, peer)
+        move = decide(before, hosts, lambda host: host.port == mine.port and host.name in names, self._chance())
+        if move is not None:
+            self._proven = True  # leaving this server is no failure of it
+            self._drop(now, f"the hosts have changed: leaving {mine}")
+        self.hosts.replace(hosts, fallback)
+        if move is not None:
+            self.hosts.move(move.new, move.old, lambda: self._chance() < move.chance_of_new)
+            if self.phase == WAITING:
+                self._attempt_at(now)
 
     def forget_watch(self, path: str, listener: Listener, tables: tuple[int, ...] = (0, 1, 2, 3, 4)) -> None:
         """Drop a listener; when it was the path's last, the server is told to forget the path as well."""
@@ -403,7 +442,7 @@ class SessionCore(Machine):
                 self.timers.sent = now
             if self._search is not None and not self._search.running and now >= self._search.due:
                 self._search.running = True
-                self.actions.append(Probe(self.hosts.hosts, self.config.connect_timeout))
+                self.actions.append(Probe(self.hosts.everyone, self.config.connect_timeout))
 
     def probed(self, now: float, found: Host | None) -> None:
         """A search for a read-write server ended."""

@@ -32,7 +32,7 @@ from .stream import Stream
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Sequence
     from typing import Any
 
     from .._session.actions import Connect, Log, Probe
@@ -269,6 +269,17 @@ class AsyncHandler(Performing):
             self._check_loop()
             self.core.reconnect(self.loop.time(), reason)
             self.perform()
+
+    def set_hosts(self, hosts: Sequence[Host], fallback: Sequence[Host], connect_timeout: float) -> None:
+        """Have other hosts, and perhaps another connection."""
+        if self.loop is not None:
+            self._check_loop()
+        peer = self.peer
+        address = peer[0] if peer is not None else None
+        now = self.loop.time() if self.loop is not None else 0.0
+        self.core.set_hosts(now, hosts, fallback, connect_timeout=connect_timeout, peer=address)
+        self.perform()
+        self._schedule()
 
     @property
     def peer(self) -> tuple[str, int] | None:

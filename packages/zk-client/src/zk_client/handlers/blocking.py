@@ -38,12 +38,13 @@ from .workers import Workers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Sequence
     from typing import Any
 
     from .._session.actions import Connect, Log, Probe
     from .._session.core import SessionCore
     from ..calls import Call
+    from ..hosts import Host
     from .base import Runtime, RuntimeLock
 
 # Requests nobody waits for yet are sent together up to this number.
@@ -266,6 +267,15 @@ class BlockingHandler(Leaving):
         """Drop the connection and find a server again."""
         with self.mutex:
             self.core.reconnect(self._now(), reason)
+            self.perform()
+        self.poller.wake()
+
+    def set_hosts(self, hosts: Sequence[Host], fallback: Sequence[Host], connect_timeout: float) -> None:
+        """Have other hosts, and perhaps another connection."""
+        peer = self.peer
+        with self.mutex:
+            address = peer[0] if peer is not None else None
+            self.core.set_hosts(self._now(), hosts, fallback, connect_timeout=connect_timeout, peer=address)
             self.perform()
         self.poller.wake()
 
