@@ -148,10 +148,14 @@ def test_a_client_whose_server_is_gone_moves_at_once_and_its_requests_go_along()
 def test_a_client_whose_server_is_known_by_another_name_stays() -> None:
     pair = CorePair("name:1,b:1")
     pair.open()
-    pair.core.set_hosts(pair.now, [Host("10.0.0.7", 1), Host("b", 1)], connect_timeout=1.0, peer="10.0.0.7")
+    pair.core.set_hosts(
+        pair.now, [Host("10.0.0.7", 1), Host("b", 1)], connect_timeout=1.0, known_as=frozenset({"10.0.0.7"})
+    )
     pair.settle()
     assert pair.states[-1] is CONNECTED
-    pair.core.set_hosts(pair.now, [Host("10.0.0.7", 2), Host("b", 1)], connect_timeout=1.0, peer="10.0.0.7")
+    pair.core.set_hosts(
+        pair.now, [Host("10.0.0.7", 2), Host("b", 1)], connect_timeout=1.0, known_as=frozenset({"10.0.0.7"})
+    )
     pair.settle()
     assert pair.states[-1] is SUSPENDED
 

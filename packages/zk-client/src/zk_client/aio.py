@@ -67,6 +67,7 @@ class AsyncClient(ClientBase, AsyncRequests):
         call_timeout: float | None = None,
         resolve_timeout: float | None = None,
         renew_after_expiry: bool = True,
+        follow_config: bool = False,
         max_in_flight: int | None = None,
         when_full: Literal["wait", "fail"] = "wait",
         max_frame: int = 64 * 1024 * 1024,
@@ -99,6 +100,8 @@ class AsyncClient(ClientBase, AsyncRequests):
         self.handler.undo = self._undo
         self._interrupt = AsyncEvent()
         self._present(auth_data)
+        if follow_config:
+            self._follow_config()
 
     # Life
 

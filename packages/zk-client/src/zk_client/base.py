@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from zk_wire import ACL
 
     from .calls import Call, CallOwner
+    from .following import Answers
     from .handlers.base import RuntimeLock
     from .states import WatchedEvent
 
@@ -44,7 +45,11 @@ if TYPE_CHECKING:
 
         def reconnect(self, reason: str) -> None: ...
 
-        def set_hosts(self, hosts: Sequence[Host], fallback: Sequence[Host], connect_timeout: float) -> None: ...
+        def set_hosts(
+            self, hosts: Sequence[Host], fallback: Sequence[Host], connect_timeout: float, known_as: frozenset[str]
+        ) -> None: ...
+
+        def check_servers(self, hosts: Sequence[Host], then: Callable[[Answers], None]) -> None: ...
 
         def forked(self, reason: str) -> None: ...
 
@@ -121,6 +126,11 @@ class ClientBase:
 
         listed = HostList(self.hosts, shuffle if randomize_hosts else None)
         self._core = SessionCore(config, listed, chance, _check_id(client_id))
+
+    def _follow_config(self) -> None:
+        from .following import Follower
+
+        self.add_listener(Follower(self))
 
     def _present(self, auth_data: Iterable[tuple[str, str | bytes]]) -> None:
         for scheme, credential in auth_data:
@@ -211,9 +221,14 @@ class ClientBase:
         self.hosts = listed
         self._use_hosts(listed, ())
 
-    def _use_hosts(self, hosts: Sequence[Host], fallback: Sequence[Host]) -> None:
+    def _use_hosts(
+        self, hosts: Sequence[Host], fallback: Sequence[Host], known_as: frozenset[str] = frozenset()
+    ) -> None:
         connect_timeout = self._connect_timeout_for(self._core.config.timeout, len(hosts))
-        self._world.set_hosts(hosts, fallback, connect_timeout)
+        self._world.set_hosts(hosts, fallback, connect_timeout, known_as)
+
+    def _check_servers(self, hosts: Sequence[Host], then: Callable[[Answers], None]) -> None:
+        self._world.check_servers(hosts, then)
 
     def _connect_timeout_for(self, timeout: float, hosts: int) -> float:
         return min(timeout / hosts, 5.0) if self._connect_timeout is None else self._connect_timeout

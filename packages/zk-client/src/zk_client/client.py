@@ -47,6 +47,8 @@ class Client(ClientBase, Requests):
     call_timeout: seconds after which a blocking call raises CallTimeoutError; None leaves it to the session, which
     ends every call at the latest when it expires.   resolve_timeout: seconds a lost write may wait to be looked up;
     by default the session timeout.   renew_after_expiry: begin a new session when one expires.
+    follow_config: use the servers that the ensemble's config node names, each once it has answered here, also when
+    the node changes; the hosts given are never forgotten, and tried when no other will do.
     max_in_flight: requests that may be on the wire unanswered; None for no limit.   when_full: "wait" lets further
     ones wait in the client, in their order and without blocking whoever made them; "fail" raises TooManyRequestsError
     at once, also while as many wait for a connection.
@@ -79,6 +81,7 @@ class Client(ClientBase, Requests):
         call_timeout: float | None = None,
         resolve_timeout: float | None = None,
         renew_after_expiry: bool = True,
+        follow_config: bool = False,
         max_in_flight: int | None = None,
         when_full: Literal["wait", "fail"] = "wait",
         max_frame: int = 64 * 1024 * 1024,
@@ -117,6 +120,8 @@ class Client(ClientBase, Requests):
         self.handler.undo = self._undo
         self._interrupt = self.port.event()
         self._present(auth_data)
+        if follow_config:
+            self._follow_config()
 
     # Life
 

@@ -33,7 +33,6 @@ from ..hosts import HostList
 from ..states import SessionState
 from .actions import Disconnect, Probe
 from .machine import CLOSING, CONNECTING, HANDSHAKE, IDLE, PREPARING, READY, UNIMPLEMENTED, WAITING, Machine
-from .rebalance import decide
 from .steps import Step
 from .timers import Timers
 from .watches import CHILD, DATA, EXIST, Listener
@@ -231,12 +230,14 @@ class SessionCore(Machine):
         fallback: Sequence[Host] = (),
         *,
         connect_timeout: float,
-        peer: str | None = None,
+        known_as: frozenset[str] = frozenset(),
     ) -> None:
         """Have other hosts, and leave the server there is when it is gone, or to make room on it (see `rebalance`).
 
-        peer: the address of the connected server, which the list may know it by.
+        known_as: other names of the connected server, and its address.
         """
+        from .rebalance import decide
+
         before = self.hosts.hosts
         self.config = self.config._replace(connect_timeout=connect_timeout)
         mine = self.host
@@ -250,7 +251,7 @@ class SessionCore(Machine):
             elif self.phase == WAITING:
                 self._attempt_at(now)
             return
-        names = (mine.name, peer)
+        names = known_as | {mine.name}
         move = decide(before, hosts, lambda host: host.port == mine.port and host.name in names, self._chance())
         if move is not None:
             self._proven = True  # leaving this server is no failure of it

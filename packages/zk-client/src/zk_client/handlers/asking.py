@@ -16,6 +16,8 @@ from .resolving import Lookup, numeric
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from .._session.actions import Probe
     from ..hosts import Host
     from .base import Runtime
@@ -57,6 +59,18 @@ class Asking:
             except Exception as error:  # noqa: BLE001 - the search goes on
                 logger().debug("search for a read-write server: %s: %s", host, error)
         return None
+
+    def check(self, hosts: Sequence[Host], timeout: float) -> dict[Host, frozenset[str]]:
+        """Which of these hosts are servers, and the addresses of each that is."""
+        found: dict[Host, frozenset[str]] = {}
+        for host in hosts:
+            try:
+                addresses = self._look_up(host, timeout)
+                if self.ask(host, "srvr", timeout):
+                    found[host] = frozenset(str(address[0]) for _, address in addresses)
+            except Exception as error:  # noqa: BLE001 - it is not used, and the others are asked
+                logger().info("%s is named by the ensemble, but does not answer: %s", host, error)
+        return found
 
     def give_up(self) -> None:
         """End what is being asked: it raises OSError, or finds nothing."""

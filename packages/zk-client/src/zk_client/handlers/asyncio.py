@@ -26,7 +26,7 @@ from .._session.recovery import CreateRecovery
 from ..errors import CallTimeoutError, ConfigurationError
 from ..states import SessionState
 from .log import logger
-from .opening import open_stream, resolve, search_read_write
+from .opening import check, open_stream, resolve, search_read_write
 from .performing import Performing
 from .stream import Stream
 
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from .._session.core import SessionCore
     from ..aio import StateStream
     from ..calls import Call
+    from ..following import Answers
     from ..hosts import Host
     from .resolving import Addresses
 
@@ -270,14 +271,16 @@ class AsyncHandler(Performing):
             self.core.reconnect(self.loop.time(), reason)
             self.perform()
 
-    def set_hosts(self, hosts: Sequence[Host], fallback: Sequence[Host], connect_timeout: float) -> None:
+    def set_hosts(
+        self, hosts: Sequence[Host], fallback: Sequence[Host], connect_timeout: float, known_as: frozenset[str]
+    ) -> None:
         """Have other hosts, and perhaps another connection."""
         if self.loop is not None:
             self._check_loop()
-        peer = self.peer
-        address = peer[0] if peer is not None else None
+        if (peer := self.peer) is not None:
+            known_as |= {peer[0]}
         now = self.loop.time() if self.loop is not None else 0.0
-        self.core.set_hosts(now, hosts, fallback, connect_timeout=connect_timeout, peer=address)
+        self.core.set_hosts(now, hosts, fallback, connect_timeout=connect_timeout, known_as=known_as)
         self.perform()
         self._schedule()
 
@@ -463,6 +466,13 @@ class AsyncHandler(Performing):
         self.core.probed(asyncio.get_running_loop().time(), found)
         self.perform()
         self._schedule()
+
+    def check_servers(self, hosts: Sequence[Host], then: Callable[[Answers], None]) -> None:
+        """Find out which of these hosts are servers, and tell."""
+        self.spawn(self._check(hosts, then), "zk-client search")
+
+    async def _check(self, hosts: Sequence[Host], then: Callable[[Answers], None]) -> None:
+        then(await check(hosts, self.core.config.connect_timeout))
 
     def _note(self, action: Log) -> None:
         logger().log(action.level, action.message)

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from .._session.actions import Connect, Log, Probe
     from .._session.core import SessionCore
     from ..calls import Call
+    from ..following import Answers
     from ..hosts import Host
     from .base import Runtime, RuntimeLock
 
@@ -270,12 +271,14 @@ class BlockingHandler(Leaving):
             self.perform()
         self.poller.wake()
 
-    def set_hosts(self, hosts: Sequence[Host], fallback: Sequence[Host], connect_timeout: float) -> None:
+    def set_hosts(
+        self, hosts: Sequence[Host], fallback: Sequence[Host], connect_timeout: float, known_as: frozenset[str]
+    ) -> None:
         """Have other hosts, and perhaps another connection."""
-        peer = self.peer
+        if (peer := self.peer) is not None:
+            known_as |= {peer[0]}
         with self.mutex:
-            address = peer[0] if peer is not None else None
-            self.core.set_hosts(self._now(), hosts, fallback, connect_timeout=connect_timeout, peer=address)
+            self.core.set_hosts(self._now(), hosts, fallback, connect_timeout=connect_timeout, known_as=known_as)
             self.perform()
         self.poller.wake()
 
@@ -553,6 +556,21 @@ class BlockingHandler(Leaving):
         asking = Asking(self.runtime)
         self._searches.add(asking)
         self.workers.spawn("zk-client search", partial(self._search, action, asking))
+
+    def check_servers(self, hosts: Sequence[Host], then: Callable[[Answers], None]) -> None:
+        """Find out which of these hosts are servers, and tell."""
+        asking = Asking(self.runtime)
+        self._searches.add(asking)
+        self.workers.spawn("zk-client search", partial(self._check, hosts, then, asking))
+
+    def _check(self, hosts: Sequence[Host], then: Callable[[Answers], None], asking: Asking) -> None:
+        try:
+            answers = asking.check(hosts, self.core.config.connect_timeout)
+        finally:
+            with self.mutex:
+                self._searches.discard(asking)
+            asking.close()
+        then(answers)
 
     def _note(self, action: Log) -> None:
         self.lines.append(action)

@@ -16,7 +16,7 @@ from .resolving import numeric
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from .._session.actions import Connect, Probe
     from ..hosts import Host
@@ -91,6 +91,22 @@ async def ask(host: Host, word: str, timeout: float) -> str:
             return b"".join(parts).decode("utf-8", "replace")
         finally:
             writer.transport.abort()
+
+
+async def check(hosts: Sequence[Host], timeout: float) -> dict[Host, frozenset[str]]:
+    """Which of these hosts are servers, and the addresses of each that is."""
+    found: dict[Host, frozenset[str]] = {}
+    for host in hosts:
+        try:
+            async with asyncio.timeout(timeout):
+                addresses = numeric(host) or await resolve(host)
+            if isinstance(addresses, Exception):
+                raise addresses
+            if await ask(host, "srvr", timeout):
+                found[host] = frozenset(str(address[0]) for _, address in addresses)
+        except Exception as error:  # noqa: BLE001 - it is not used, and the others are asked
+            logger().info("%s is named by the ensemble, but does not answer: %s", host, error)
+    return found
 
 
 async def search_read_write(probe: Probe) -> Host | None:
