@@ -25,12 +25,6 @@ R = TypeVar("R")
 NO_NODE = NoNodeError.code
 
 
-class Lock(Protocol):
-    """What a waiting thread or greenlet sleeps on."""
-
-    def release(self) -> None: ...
-
-
 class Awaited(Protocol):
     """What an awaiting caller waits for: a future of its loop."""
 
@@ -102,7 +96,7 @@ class Call(Exchange[R], Generic[R]):
         self.watch = watch
         self._owner = owner
         self.done = False
-        self.waiter: Lock | None = None
+        self.waiter: Any = None  # what the handler wakes a caller by: a lock, or a future of the loop
         self.sent_at = 0.0
         self.failure: BaseException | None = None
         self.convert: Callable[[R], R] | None = None

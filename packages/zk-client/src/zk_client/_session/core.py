@@ -90,7 +90,7 @@ class SessionCore(Machine):
             call.sent_at = now
             if call.auth is None:
                 self.output.append(connection.send(call))
-                self._unsent += 1
+                self.unsent += 1
             else:
                 self.output.append(connection.send_auth(call))
             self.timers.sent = now
@@ -292,8 +292,25 @@ class SessionCore(Machine):
         connection = self.connection
         if connection is None:
             return
+        events: Sequence[object]
         try:
-            events = connection.receive(data) if isinstance(data, bytes) else connection.filled(data)
+            if not isinstance(data, bytes):
+                events = connection.filled(data)
+            elif (lone := connection.receive_lone(data)) is None:
+                events = connection.receive(data)
+            elif isinstance(lone, Call) and lone.watch is None and not self._leftovers and not self._limit:
+                # The commonest case of what follows, written out: one result, and nothing but it.
+                self.completed.append(lone)
+                timers = self.timers
+                timers.received = now
+                if timers.lease_base is None or lone.sent_at > timers.lease_base:
+                    timers.lease_base = lone.sent_at
+                self._proven = True
+                if lone.zxid > self.last_zxid:
+                    self.last_zxid = lone.zxid
+                return
+            else:
+                events = (lone,)
         except RemoteProtocolError as error:
             self._drop(now, f"protocol error: {error}", poisoned=True)
             return
@@ -485,11 +502,6 @@ class SessionCore(Machine):
 
     # What is to be done
 
-    @property
-    def unsent(self) -> int:
-        """Requests encoded since the output was last taken."""
-        return self._unsent
-
     def room(self) -> memoryview:
         """The memory in which the rest of a large frame belongs; only while the connection's `missing` is not 0."""
         return self.connection.room() if self.connection is not None else memoryview(bytearray(1))
@@ -497,7 +509,7 @@ class SessionCore(Machine):
     def take_output(self) -> bytes:
         """The bytes to send now; the handler sends them, or reports `closed`."""
         output = self.output
-        self._unsent = 0
+        self.unsent = 0
         data = output[0] if len(output) == 1 else b"".join(output)
         output.clear()
         return data

@@ -103,7 +103,6 @@ class Machine:
         "_resume",
         "_search",
         "_unarmed",
-        "_unsent",
         "_was_read_write",
         "_watch_zxid",
         "actions",
@@ -120,6 +119,7 @@ class Machine:
         "session_id",
         "state",
         "timers",
+        "unsent",
         "watches",
     )
 
@@ -151,7 +151,7 @@ class Machine:
         # What the handler takes; lists that stay the same objects, because it looks at them several times a request.
         self.output: list[bytes] = []
         self._limit = config.max_in_flight or 0  # 0 for none
-        self._unsent = 0  # calls framed since the output was last taken
+        self.unsent = 0  # calls framed since the output was last taken
         self.actions: list[Action] = []
         self.completed: list[Call[Any]] = []
         self._failures = 0
@@ -332,7 +332,7 @@ class Machine:
         call.sent_at = now
         if call.auth is None:
             self.output.append(connection.send(call))
-            self._unsent += 1
+            self.unsent += 1
         else:
             self.output.append(connection.send_auth(call))
         self.timers.sent = now
@@ -356,7 +356,7 @@ class Machine:
         connection, self.connection = self.connection, None
         lost: Sequence[Exchange[object]] = connection.close() if connection is not None else []
         was = self.phase
-        unsent, self._unsent = self._unsent, 0
+        unsent, self.unsent = self.unsent, 0
         self.output.clear()
         self._search = None
         self._lost.interrupted()
@@ -469,7 +469,7 @@ class Machine:
             state = SessionState.CLOSED  # whatever ended it: this is what was asked for
         self.connection = None
         self.output.clear()
-        unsent, self._unsent = self._unsent, 0
+        unsent, self.unsent = self.unsent, 0
         self._search = None
         self.phase = IDLE
         self.reason = reason

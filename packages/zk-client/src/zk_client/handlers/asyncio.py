@@ -15,6 +15,7 @@ anew when it has fired, or when the session has changed.
 from __future__ import annotations
 
 import asyncio
+from asyncio import get_running_loop
 from collections import deque
 from inspect import iscoroutine
 from weakref import WeakSet
@@ -160,12 +161,16 @@ class AsyncHandler(Performing):
             core.submit(call, 0.0)
             self.perform()
             return
-        if loop is not asyncio.get_running_loop():
+        if loop is not get_running_loop():
             self._check_loop()
-        if not core.in_flight and self._stream is not None and (data := core.send_alone(call, loop.time())):
-            self._stream.write(data)
-            return
-        core.submit(call, loop.time())
+        connection, stream = core.connection, self._stream
+        now = loop.time()
+        if stream is not None and connection is not None and not connection.in_flight:
+            data = core.send_alone(call, now)
+            if data:
+                stream.write(data)
+                return
+        core.submit(call, now)
         if core.completed or core.actions:
             self.perform()
         if core.output and not self._flushing:
@@ -174,11 +179,13 @@ class AsyncHandler(Performing):
 
     def waiter(self, call: Call[Any]) -> asyncio.Future[None]:
         """What a caller awaits; several may wait for one call."""
-        assert self.loop is not None
-        self._check_loop()
-        future: asyncio.Future[None] = self.loop.create_future()
+        loop = self.loop
+        assert loop is not None
+        if loop is not get_running_loop():
+            self._check_loop()
+        future: asyncio.Future[None] = loop.create_future()
         if call.waiter is None:
-            call.waiter = _Waiter(future)
+            call.waiter = future
         else:
             self._add_callback(call, _Waiter(future))
         return future
@@ -370,8 +377,9 @@ class AsyncHandler(Performing):
 
     def _settle(self, call: Call[Any]) -> None:
         call.done = True
-        if call.waiter is not None:
-            call.waiter.release()
+        waiter = call.waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
         if call.callbacks is not None:
             for function in call.callbacks:
                 if isinstance(function, _Waiter | _Undo):
@@ -485,20 +493,16 @@ class AsyncHandler(Performing):
 
 
 class _Waiter:
-    """Stands for one caller that waits; a call's `waiter`, or among its callbacks."""
+    """Stands among a call's callbacks for a further caller that waits for it."""
 
     __slots__ = ("_future",)
 
     def __init__(self, future: asyncio.Future[None]) -> None:
         self._future = future
 
-    def release(self) -> None:
-        """Wake the caller."""
+    def __call__(self, call: object) -> None:
         if not self._future.done():
             self._future.set_result(None)
-
-    def __call__(self, call: object) -> None:
-        self.release()
 
 
 class _Undo:

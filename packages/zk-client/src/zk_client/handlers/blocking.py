@@ -183,12 +183,14 @@ class BlockingHandler(Leaving):
                     self.perform()
             if data:
                 assert link is not None
-                self._drain(link, data, wait=True)
-            if timeout is None and self._callers_read and link is not None and link.lead.acquire(False):
+                self._drain(link, data, True)
+            if link is not None and self._callers_read and link.lead.acquire(False):
                 # The common case of `wait`, written out: nobody reads, so this caller does.
                 self.leads += 1
                 try:
                     while not call.done and not link.dead:
+                        if timeout is not None and not link.readable(now + timeout - self._now()):
+                            break
                         self.read(link)
                 finally:
                     link.lead.release()
@@ -199,7 +201,7 @@ class BlockingHandler(Leaving):
             self.abandon(call)
             raise
         if not call.done:
-            self._wait_or_leave(call, timeout)
+            self._wait_or_leave(call, timeout, now)
         if call.error == 0 and call.failure is None and call.convert is None:
             return call.reply
         return call.result()
@@ -214,9 +216,10 @@ class BlockingHandler(Leaving):
                 if core.completed or core.actions:
                     self.perform()
                 link = self.link
-                if link is None or link.sending:
+                connection = core.connection
+                if link is None or link.sending or connection is None:
                     return
-                if core.in_flight > 1 and core.unsent < TOGETHER and len(call.payload) < LARGE:
+                if len(connection.in_flight) > 1 and core.unsent < TOGETHER and len(call.payload) < LARGE:
                     return
             self.flush(wait=True)
         except BaseException as error:
@@ -304,9 +307,9 @@ class BlockingHandler(Leaving):
             data, link.rest = link.rest, NO_DATA
             if self.core.output:
                 data += self.core.take_output()
-        self._drain(link, data, wait=wait)
+        self._drain(link, data, wait)
 
-    def _drain(self, link: Link, data: bytes, *, wait: bool) -> None:
+    def _drain(self, link: Link, data: bytes, wait: bool) -> None:
         """Send, and take along what others add meanwhile; only one at a time is in here for a link."""
         try:
             while True:
@@ -344,10 +347,10 @@ class BlockingHandler(Leaving):
 
     # Waiting and reading
 
-    def _wait_or_leave(self, call: Call[Any], timeout: float | None) -> None:
+    def _wait_or_leave(self, call: Call[Any], timeout: float | None, since: float) -> None:
         """As `wait`; a request whose caller leaves with an error is not sent any more if it was not yet."""
         try:
-            self.wait(call, timeout)
+            self.wait(call, timeout, since)
         except CallTimeoutError as error:
             if self.cancel(call):
                 error.outcome = Outcome.NOT_APPLIED
@@ -358,9 +361,12 @@ class BlockingHandler(Leaving):
             self.abandon(call)
             raise
 
-    def wait(self, call: Call[Any], timeout: float | None) -> None:
-        """Return when the call is done; raise CallTimeoutError when `timeout` seconds pass first."""
-        deadline = None if timeout is None else self._now() + timeout
+    def wait(self, call: Call[Any], timeout: float | None, since: float | None = None) -> None:
+        """Return when the call is done; raise CallTimeoutError when `timeout` seconds pass first.
+
+        since: what they are counted from, now by default.
+        """
+        deadline = None if timeout is None else (self._now() if since is None else since) + timeout
         if self.core.output:
             self.flush(wait=True)
         leading = self._callers_read and call.payload is not NO_DATA
@@ -460,7 +466,7 @@ class BlockingHandler(Leaving):
             self.read(link)
         return True
 
-    def read(self, link: Link, *, wait: bool = True) -> None:
+    def read(self, link: Link, wait: bool = True) -> None:
         """Receive once, and tell the core; only whoever leads may call it.
 
         wait: False returns at once when nothing has arrived. Whoever keeps time must not wait here: what made the

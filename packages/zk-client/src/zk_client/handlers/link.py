@@ -38,15 +38,19 @@ class Link:
         # The exception that ended a wait of this connection's from outside, when no byte was lost by it.
         self.spared: BaseException | None = None
         self.unsent = b""  # what a `send` that was ended so has left over
+        self._poll: select.poll | None = None  # kept, as making one costs more than asking it
 
     def receive_into(self, room: memoryview, *, wait: bool) -> int:
         """Receive more of a large frame into the memory where it belongs; 0 at the end of the connection."""
         return self.socket.recv_into(room, min(len(room), PIECE), 0 if wait else DONT_WAIT)
 
     def readable(self, timeout: float) -> bool:
-        """Wait until something can be received, at most `timeout` seconds."""
-        poll = select.poll()
-        poll.register(self.socket, select.POLLIN)
+        """Wait until something can be received, at most `timeout` seconds; only whoever leads may ask."""
+        poll = self._poll
+        if poll is None:
+            poll = select.poll()
+            poll.register(self.socket, select.POLLIN)
+            self._poll = poll
         return bool(poll.poll(max(0, int(timeout * 1000 + 0.999))))
 
     def send_some(self, data: bytes) -> bytes:
