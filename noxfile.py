@@ -43,6 +43,15 @@ ALSO_FOR_TESTS = {"zk-client": ["zk-testing"], "zk-recipes": ["zk-testing"], "zk
 ON_BOTH_SERVERS = ["zk-client", "zk-recipes"]
 # What others make and a package's tests use; without them those tests are skipped.
 PEERS_FOR_TESTS = {"zk-client": ["gevent"], "zk-recipes": ["gevent"], "zk-testing": ["kazoo~=2.11"]}
+# What runs on greenlets as well: the package, its suites for a patched process, and those for one that is not.
+GREENLET_SUITES = [
+    (
+        "zk-client",
+        ["test_live_operations", "test_live_watches", "test_live_outcomes", "test_live_faults"],
+        ["test_live_operations", "test_live_watches", "test_live_outcomes"],
+    ),
+    ("zk-recipes", ["test_lock_live"], []),
+]
 # Modules that need an extra, and the top-level module of that extra.
 PLUGIN = ("plugin", "_pytest_choice", "_pytest_leaks", "_pytest_report", "_pytest_servers")
 NEEDS_EXTRA = {**{f"zk_testing.{room}": "pytest" for room in PLUGIN}, "zk_client.handlers.hub": "gevent"}
@@ -82,6 +91,7 @@ def ci(session: nox.Session) -> None:
     checks = ["lint", "types", "layers", "changelog", "build"]
     checks += [f"wheels({shape})" for shape in SHAPES]
     pythons = [python for python in FOUND_PYTHONS if python == RUNNING_PYTHON or python != NEWEST_PYTHON]
+    checks += ["greenlets"]
     checks += [f"tests-{python}({suite})" for python in pythons for suite in SUITES if is_run(suite, python)]
     for python in MISSING_PYTHONS:
         session.warn(f"Python {python} is not on this machine: its tests are skipped")
@@ -113,6 +123,24 @@ def tests(session: nox.Session, package: str) -> None:
     run_pytest(
         session, f"{package} on {session.python}", folder, whole=whole, servers=servers_for(package, whole=whole)
     )
+
+
+@nox.session
+def greenlets(session: nox.Session) -> None:
+    """The suites on running servers once more: in a process that gevent has patched, and on it where nothing is."""
+    for package, patched, plain in GREENLET_SUITES:
+        install_editable(session, [package, *ALSO_FOR_TESTS.get(package, [])])
+        session.install(*TEST_TOOLS, *PEERS_FOR_TESTS.get(package, []))
+        folder = ROOT / "packages" / package
+        files = [f"tests/{name}.py" for name in patched]
+        # A real signal has to hit a real thread.
+        options = ["-q", "-p", "no:xdist", "--zk=embedded", "-k", "not signal", *session.posargs]
+        with session.chdir(folder):
+            session.run("python", "-m", "gevent.monkey", "--module", "pytest", *files, *options)
+            if plain:
+                files = [f"tests/{name}.py" for name in plain]
+                env = {"PYTHONPATH": "tests"}
+                session.run("python", "-m", "pytest", "-p", "greenworld", *files, *options, env=env)
 
 
 def is_run(suite: str, python: str) -> bool:
