@@ -160,3 +160,34 @@ with Client(HOSTS, runtime="gevent") as zk:
 """
     with EmbeddedServer() as server:
         in_process("import gevent", program, server.hosts)
+
+
+def test_a_forked_child_gets_a_session_of_its_own_and_the_parent_notices_nothing() -> None:
+    program = """
+import os
+from zk_client import SessionClosedError
+zk = Client(HOSTS, runtime="gevent")
+zk.start()
+session = zk.session_id
+child = os.fork()
+if not child:
+    status = 1
+    try:
+        try:
+            zk.exists("/")
+        except SessionClosedError as error:
+            assert "before the fork" in str(error)
+            zk.start(10)
+            assert zk.session_id != session
+            assert zk.exists("/") is not None
+            zk.stop()
+            status = 0
+    finally:
+        os._exit(status)
+assert os.waitpid(child, 0)[1] == 0
+assert zk.exists("/") is not None
+assert zk.session_id == session
+zk.stop()
+"""
+    with EmbeddedServer() as server:
+        in_process("import gevent", program, server.hosts)
