@@ -178,8 +178,9 @@ class SessionCore(Machine):
             outcome = Outcome.UNKNOWN if call.recovery is not None else Outcome.NOT_APPLIED
             call.failure = SessionClosedError(f"request for {call.path!r}: the client is {reason}", outcome=outcome)
         for _, listener in self.watches.drop_all():
-            if hasattr(listener, "forked"):
-                listener.forked()
+            end = getattr(listener, "forked", None)
+            if end is not None:
+                end()
         identities = self._auths
         Machine.__init__(self, self.config, HostList(self.hosts, self.hosts.shuffle, self.hosts.fallback), self._chance)
         self._auths = identities
