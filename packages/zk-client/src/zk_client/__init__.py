@@ -73,6 +73,7 @@ if TYPE_CHECKING:
     from .async_port import AsyncWatcher
     from .async_transactions import AsyncReadBatch, AsyncTransaction
     from .handlers.gevent import GeventRuntime
+    from .observing import Observer, RequestEnded, RequestStarted
     from .transactions import ReadBatch, Transaction
 
 # Loaded when first asked for: asyncio by those who live in it, the rest by the few programs that name it.
@@ -83,7 +84,10 @@ _ROOMS = {
     "AsyncWatch": "aio",
     "AsyncWatcher": "async_port",
     "GeventRuntime": "handlers.gevent",
+    "Observer": "observing",
     "ReadBatch": "transactions",
+    "RequestEnded": "observing",
+    "RequestStarted": "observing",
     "Transaction": "transactions",
 }
 
@@ -134,6 +138,7 @@ __all__ = [
     "NodeExistsError",
     "NotEmptyError",
     "NotReadOnlyError",
+    "Observer",
     "Operation",
     "OperationResult",
     "OperationTimeoutError",
@@ -142,6 +147,8 @@ __all__ = [
     "PersistentWatch",
     "Port",
     "ReadBatch",
+    "RequestEnded",
+    "RequestStarted",
     "RetryFailedError",
     "RetryInterruptedError",
     "RetryPolicy",

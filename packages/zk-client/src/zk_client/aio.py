@@ -15,7 +15,7 @@ from zk_wire import EventType
 
 from .async_port import AsyncEvent, AsyncPort, AsyncWatcher, random_number
 from .async_requests import AsyncRequests, like
-from .base import ClientBase, check_seconds, version_of
+from .base import ClientBase, check_observers, check_seconds, version_of
 from .client import Client
 from .errors import SessionClosedError, StartTimeoutError
 from .handlers.asyncio import AsyncHandler
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from zk_wire import ACL
 
     from .calls import Call
+    from .observing import Observer
 
     P = ParamSpec("P")
     T = TypeVar("T")
@@ -72,6 +73,7 @@ class AsyncClient(ClientBase, AsyncRequests):
         when_full: Literal["wait", "fail"] = "wait",
         max_frame: int = 64 * 1024 * 1024,
         max_request: int = 1_048_575,
+        observers: Iterable[Observer] = (),
     ) -> None:
         super().__init__(
             hosts,
@@ -94,7 +96,15 @@ class AsyncClient(ClientBase, AsyncRequests):
             when_full=when_full,
             max_frame=max_frame,
         )
-        self._world = self.handler = AsyncHandler(self._core)
+        watching = check_observers(observers)
+        handler: AsyncHandler
+        if watching:
+            from .handlers.observed_asyncio import ObservedAsyncHandler
+
+            handler = ObservedAsyncHandler(self._core, self.now, watching)
+        else:
+            handler = AsyncHandler(self._core)
+        self._world = self.handler = handler
         self.operations = Operations(self.handler, self.chroot, default_acl, max_request)
         self.port = AsyncPort(self)
         self.handler.undo = self._undo

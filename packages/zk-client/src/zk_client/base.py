@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .calls import Call, CallOwner
     from .following import Answers
     from .handlers.base import RuntimeLock
+    from .observing import Observer
     from .states import WatchedEvent
 
     class Handler(CallOwner, Protocol):
@@ -285,6 +286,18 @@ class ClientBase:
     def __repr__(self) -> str:
         listed = ",".join(str(host) for host in self.hosts)
         return f"<{type(self).__name__} {listed}{self.chroot} {self._core.state} session=0x{self._core.session_id:x}>"
+
+
+def check_observers(observers: Iterable[Observer]) -> tuple[Observer, ...]:
+    """The observers as a tuple; ConfigurationError when one is none."""
+    found = tuple(observers)
+    if found:
+        from .observing import Observer
+
+        for observer in found:
+            if not isinstance(observer, Observer):
+                raise ConfigurationError(f"an observer must be an Observer, but {observer!r} is not")
+    return found
 
 
 def version_of(answer: str) -> tuple[int, ...]:

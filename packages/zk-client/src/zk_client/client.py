@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .base import ClientBase, check_seconds, version_of
+from .base import ClientBase, check_observers, check_seconds, version_of
 from .blocking_port import BlockingPort
 from .calls import Call
 from .errors import SessionClosedError, StartTimeoutError
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from zk_wire import ACL
 
     from .handlers.base import Runtime, RuntimeLock
+    from .observing import Observer
     from .states import WatchedEvent
 
     P = ParamSpec("P")
@@ -56,6 +57,8 @@ class Client(ClientBase, Requests):
     jute.maxbuffer.   runtime: "threads", "gevent", or a runtime; by default what `threading` stands for in this
     process, which is greenlets once gevent has patched it. ConfigurationError when that cannot work here.
 
+    observers: told of requests, states, watches and connections, for metrics and tracing; see `Observer`.
+
     One client serves any number of threads, or of greenlets of one thread. It costs one background thread (or
     greenlet) while started, and a second one while callbacks run. A client may be started again after `stop`.
 
@@ -86,6 +89,7 @@ class Client(ClientBase, Requests):
         when_full: Literal["wait", "fail"] = "wait",
         max_frame: int = 64 * 1024 * 1024,
         max_request: int = 1_048_575,
+        observers: Iterable[Observer] = (),
         runtime: Runtime | Literal["threads", "gevent"] | None = None,
     ) -> None:
         # The world is imported with the first client: who imports this package may live in another one.
@@ -114,7 +118,15 @@ class Client(ClientBase, Requests):
             when_full=when_full,
             max_frame=max_frame,
         )
-        self._world = self.handler = BlockingHandler(self._core, self.runtime)
+        watching = check_observers(observers)
+        handler: BlockingHandler
+        if watching:
+            from .handlers.observed import ObservedBlockingHandler
+
+            handler = ObservedBlockingHandler(self._core, self.runtime, watching)
+        else:
+            handler = BlockingHandler(self._core, self.runtime)
+        self._world = self.handler = handler
         self.operations = Operations(self.handler, self.chroot, default_acl, max_request)
         self.port = BlockingPort(self)
         self.handler.undo = self._undo

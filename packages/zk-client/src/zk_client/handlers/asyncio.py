@@ -26,6 +26,7 @@ from .._session.machine import CLOSING, IDLE
 from .._session.recovery import CreateRecovery
 from ..errors import CallTimeoutError, ConfigurationError
 from ..states import SessionState
+from .leaving import Inline
 from .log import logger
 from .opening import check, open_stream, resolve, search_read_write
 from .performing import Performing
@@ -382,7 +383,7 @@ class AsyncHandler(Performing):
             waiter.set_result(None)
         if call.callbacks is not None:
             for function in call.callbacks:
-                if isinstance(function, _Waiter | _Undo):
+                if isinstance(function, Inline):
                     function(call)
                 else:
                     self._tell(function, call)
@@ -492,7 +493,7 @@ class AsyncHandler(Performing):
             self._timer = None
 
 
-class _Waiter:
+class _Waiter(Inline):
     """Stands among a call's callbacks for a further caller that waits for it."""
 
     __slots__ = ("_future",)
@@ -505,7 +506,7 @@ class _Waiter:
             self._future.set_result(None)
 
 
-class _Undo:
+class _Undo(Inline):
     """Stands among a call's callbacks for a caller that was cancelled."""
 
     __slots__ = ("_handler",)
