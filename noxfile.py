@@ -294,6 +294,15 @@ def conformance(session: nox.Session) -> None:
 
 
 @nox.session
+def chaos(session: nox.Session) -> None:
+    """Three real servers torn apart under workers of three worlds: 10 minutes; `-- --seconds 60 --seed 5`."""
+    install_editable(session, NAMES)
+    session.install(*PEERS_FOR_TESTS["zk-recipes"])
+    install_java(session)
+    session.run("python", "packages/zk-recipes/tests/chaos.py", *session.posargs, env={"PYTHONUNBUFFERED": "1"})
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """The benchmarks, against our peers and a raw socket in the same run; `-- --quick` for a short one."""
     install_editable(session, NAMES)
