@@ -44,7 +44,7 @@ ON_BOTH_SERVERS = ["zk-client", "zk-recipes"]
 # What others make and a package's tests use; without them those tests are skipped.
 PEERS_FOR_TESTS = {"zk-client": ["gevent"], "zk-recipes": ["gevent"], "zk-testing": ["kazoo~=2.11"]}
 # What runs on greenlets as well: the package, its suites for a patched process, and those for one that is not.
-GREENLET_SUITES = [
+GREENLET_SUITES: list[tuple[str, list[str], list[str]]] = [
     (
         "zk-client",
         ["test_live_operations", "test_live_watches", "test_live_outcomes", "test_live_faults"],
@@ -131,16 +131,17 @@ def greenlets(session: nox.Session) -> None:
     for package, patched, plain in GREENLET_SUITES:
         install_editable(session, [package, *ALSO_FOR_TESTS.get(package, [])])
         session.install(*TEST_TOOLS, *PEERS_FOR_TESTS.get(package, []))
-        folder = ROOT / "packages" / package
-        files = [f"tests/{name}.py" for name in patched]
-        # A real signal has to hit a real thread.
-        options = ["-q", "-p", "no:xdist", "--zk=embedded", "-k", "not signal", *session.posargs]
-        with session.chdir(folder):
-            session.run("python", "-m", "gevent.monkey", "--module", "pytest", *files, *options)
+        with session.chdir(ROOT / "packages" / package):
+            # A real signal has to hit a real thread.
+            options = ["-q", "-p", "no:xdist", "--zk=embedded", "-k", "not signal", *session.posargs]
+            report = f"--junitxml={new_report(f'{package} on patched threads')}"
+            files = [f"tests/{name}.py" for name in patched]
+            session.run("python", "-m", "gevent.monkey", "--module", "pytest", *files, report, *options)
             if plain:
+                report = f"--junitxml={new_report(f'{package} on greenlets')}"
                 files = [f"tests/{name}.py" for name in plain]
                 env = {"PYTHONPATH": "tests"}
-                session.run("python", "-m", "pytest", "-p", "greenworld", *files, *options, env=env)
+                session.run("python", "-m", "pytest", "-p", "greenworld", *files, report, *options, env=env)
 
 
 def is_run(suite: str, python: str) -> bool:
@@ -157,9 +158,7 @@ def servers_for(package: str, *, whole: bool) -> list[str]:
 
 def run_pytest(session: nox.Session, label: str, folder: Path, *, whole: bool, servers: list[str]) -> None:
     """Run the tests of a folder that has its own pytest settings, and keep the counts for the final summary."""
-    report = RESULTS / f"{label}.xml"
-    report.unlink(missing_ok=True)
-    _reports.append(report)
+    report = new_report(label)
     chosen = [] if whole else ["-m", "not slow and not cluster"]
     # What CI=true makes long (fuzzing, generated examples) is long once.
     env = None if whole else {"CI": ""}
@@ -168,6 +167,14 @@ def run_pytest(session: nox.Session, label: str, folder: Path, *, whole: bool, s
     arguments = [f"--junitxml={report}", *chosen, *servers, *session.posargs]
     with session.chdir(folder):
         session.run("python", "-m", "pytest", "-q", *arguments, env=env)
+
+
+def new_report(label: str) -> Path:
+    """Where a pytest run leaves its counts for the final summary."""
+    report = RESULTS / f"{label}.xml"
+    report.unlink(missing_ok=True)
+    _reports.append(report)
+    return report
 
 
 @atexit.register
