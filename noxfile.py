@@ -42,7 +42,11 @@ ALSO_FOR_TESTS = {"zk-client": ["zk-testing"], "zk-recipes": ["zk-testing"], "zk
 # Packages whose tests run on any server: on both kinds where all of them run, on the embedded one elsewhere.
 ON_BOTH_SERVERS = ["zk-client", "zk-recipes"]
 # What others make and a package's tests use; without them those tests are skipped.
-PEERS_FOR_TESTS = {"zk-client": ["gevent"], "zk-recipes": ["gevent"], "zk-testing": ["kazoo~=2.11"]}
+PEERS_FOR_TESTS = {
+    "zk-client": ["gevent", "opentelemetry-sdk"],
+    "zk-recipes": ["gevent"],
+    "zk-testing": ["kazoo~=2.11"],
+}
 # What runs on greenlets as well: the package, its suites for a patched process, and those for one that is not.
 GREENLET_SUITES: list[tuple[str, list[str], list[str]]] = [
     (
@@ -54,7 +58,11 @@ GREENLET_SUITES: list[tuple[str, list[str], list[str]]] = [
 ]
 # Modules that need an extra, and the top-level module of that extra.
 PLUGIN = ("plugin", "_pytest_choice", "_pytest_leaks", "_pytest_report", "_pytest_servers")
-NEEDS_EXTRA = {**{f"zk_testing.{room}": "pytest" for room in PLUGIN}, "zk_client.handlers.hub": "gevent"}
+NEEDS_EXTRA = {
+    **{f"zk_testing.{room}": "pytest" for room in PLUGIN},
+    "zk_client.handlers.hub": "gevent",
+    "zk_client.opentelemetry": "opentelemetry",
+}
 
 nox.options.error_on_external_run = True
 nox.options.error_on_missing_interpreters = False
