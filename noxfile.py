@@ -43,7 +43,7 @@ ALSO_FOR_TESTS = {"zk-client": ["zk-testing"], "zk-recipes": ["zk-testing"], "zk
 ON_BOTH_SERVERS = ["zk-client", "zk-recipes"]
 # What others make and a package's tests use; without them those tests are skipped.
 PEERS_FOR_TESTS = {
-    "zk-client": ["gevent", "opentelemetry-sdk"],
+    "zk-client": ["gevent", "opentelemetry-sdk", "uvloop"],
     "zk-recipes": ["gevent"],
     "zk-testing": ["kazoo~=2.11"],
 }

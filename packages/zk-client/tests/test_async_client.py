@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from loops import PATIENCE, loop_kind, run, until
 
 from zk_client import (
     AsyncClient,
     AuthFailedError,
     CallTimeoutError,
-    Client,
     ConfigurationError,
     ConnectionLostError,
     EventType,
@@ -31,7 +30,8 @@ from zk_client import (
 from zk_testing import EmbeddedServer, Mode, Settings
 from zk_testing.faults import FaultProxy
 
-PATIENCE = 10.0
+pytestmark = pytest.mark.usefixtures("loop_kind")
+__all__ = ["loop_kind"]
 
 
 @pytest.fixture
@@ -46,31 +46,10 @@ def proxy(server: EmbeddedServer) -> Iterator[FaultProxy]:
         yield proxy
 
 
-def run(body: Callable[[], Awaitable[None]]) -> None:
-    """Run an async test in a loop of its own, with asyncio's own checks; nothing may be left in the loop."""
-
-    async def main() -> None:
-        async with asyncio.timeout(30):
-            await body()
-        left = asyncio.all_tasks() - {asyncio.current_task()}
-        assert not left
-
-    threads = threading.active_count()
-    asyncio.run(main(), debug=True)
-    assert threading.active_count() <= threads
-
-
 @asynccontextmanager
 async def connected(hosts: str, **options: Any) -> AsyncIterator[AsyncClient]:
     async with AsyncClient(hosts, **{"timeout": 2.0, **options}) as zk:
         yield zk
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait until something that has no event of its own has happened."""
-    async with asyncio.timeout(PATIENCE):
-        while not condition():  # noqa: ASYNC110
-            await asyncio.sleep(0)
 
 
 # Operations
@@ -573,33 +552,3 @@ def test_tasks_of_a_group_use_one_client(server: EmbeddedServer) -> None:
             assert len(await zk.get_children("/")) == 11
 
     run(body)
-
-
-# The faces
-
-
-def pairs() -> list[str]:
-    return [
-        name
-        for name in dir(Client)
-        if not name.startswith("_")
-        and inspect.isfunction(getattr(Client, name))
-        and not name.endswith("_async")
-        and name not in ("clean_up",)
-    ]
-
-
-@pytest.mark.parametrize("name", pairs())
-def test_both_clients_have_the_same_method_with_the_same_parameters_and_text(name: str) -> None:
-    blocking, awaited = getattr(Client, name), getattr(AsyncClient, name)
-    ours, theirs = inspect.signature(blocking), inspect.signature(awaited)
-    assert list(ours.parameters) == list(theirs.parameters)
-    assert [p.default for p in ours.parameters.values()] == [p.default for p in theirs.parameters.values()]
-    if name != "watch":
-        assert blocking.__doc__ == awaited.__doc__
-
-
-def test_both_clients_are_configured_alike() -> None:
-    ours, theirs = inspect.signature(Client).parameters, inspect.signature(AsyncClient).parameters
-    assert [name for name in ours if name != "runtime"] == list(theirs)
-    assert all(ours[name].default == theirs[name].default for name in theirs)

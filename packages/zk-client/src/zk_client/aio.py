@@ -8,7 +8,6 @@ async with AsyncClient("127.0.0.1:2181") as zk:
 
 from __future__ import annotations
 
-import time
 from collections import deque
 
 from zk_wire import EventType
@@ -179,8 +178,7 @@ class AsyncClient(ClientBase, AsyncRequests):
 
     def now(self) -> float:
         """Seconds on the monotonic clock by which this client lives."""
-        loop = self.handler.loop
-        return loop.time() if loop is not None else time.monotonic()
+        return self.handler.now()
 
     def states(self) -> StateStream:
         """Iterate with `async for` over the state there is and every new one, until the client has ended."""

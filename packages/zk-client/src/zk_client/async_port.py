@@ -78,7 +78,7 @@ class AsyncEvent:
 
 
 class AsyncWatcher:
-    """A one-shot watch: give it to one read as `watch`, then await its event."""
+    """A one-shot watch: give it to one read as `watch`, then wait for its event."""
 
     runs_inline = True
 

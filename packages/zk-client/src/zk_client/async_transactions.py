@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class AsyncTransaction(Draft):
     """Operations that are applied together or not at all.
 
-    Add operations, then await `commit`; with `async with` it commits when the block ends without an exception.
+    Add operations, then `commit`; as a context manager it commits when the block ends without an exception.
     A transaction is committed once; adding to it afterwards raises ValueError.
     """
 

@@ -66,6 +66,7 @@ class BlockingEvent:
             task.check()
         if self._set:
             return True
+        self._runtime.may_block()
         sleeper = self._runtime.event()
         with self._mutex:
             if self._set:

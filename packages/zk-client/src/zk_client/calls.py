@@ -75,6 +75,7 @@ class Call(Exchange[R], Generic[R]):
     losses: int = 0
     abandoned: bool = False
     to_undo: bool = False  # abandoned, but what it has made is to be found and deleted
+    armed: int | None = None  # the table in which its reply has armed a watch that was not there before
 
     def __init__(
         self,

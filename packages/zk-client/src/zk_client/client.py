@@ -145,6 +145,7 @@ class Client(ClientBase, Requests):
         that is connected already.
         """
         check_seconds("timeout", timeout)
+        self.runtime.may_block()
         self.start_async()
         try:
             self.handler.settled.wait(timeout)
@@ -175,6 +176,7 @@ class Client(ClientBase, Requests):
 
     def wait_connected(self, timeout: float | None = None) -> bool:
         """Wait until the session is connected; False when `timeout` seconds pass first or it ends for good."""
+        self.runtime.may_block()
         self.handler.settled.wait(timeout)
         return self.handler.state.is_connected
 
@@ -220,6 +222,7 @@ class Client(ClientBase, Requests):
         """
         from .handlers.asking import ask
 
+        self.runtime.may_block()
         address = self.server_address
         if address is None:
             raise self._core.no_connection()

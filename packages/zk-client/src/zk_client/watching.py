@@ -54,6 +54,7 @@ class Watcher:
 
     def wait(self, timeout: float | None = None) -> WatchedEvent | None:
         """Wait for the event; None when `timeout` seconds pass first, or the watcher is closed."""
+        self._runtime.may_block()
         self._seen.wait(timeout)
         return self._event
 
@@ -114,6 +115,7 @@ class PersistentWatch:
                 if self.closed:
                     return None
                 self._arrived.clear()
+            self._runtime.may_block()
             if not self._arrived.wait(timeout):
                 return None
 

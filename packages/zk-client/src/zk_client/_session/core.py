@@ -269,6 +269,11 @@ class SessionCore(Machine):
             self._leftovers.append(path)
             self._tidy()
 
+    def disarm(self, call: Call[Any]) -> None:
+        """The caller left before it saw the reply: drop the watch that this has armed."""
+        if call.armed is not None and call.watch is not None:
+            self.forget_watch(call.watch.path, call.watch.listener, (call.armed,))
+
     # What happened
 
     def connected(self, now: float) -> None:
@@ -379,6 +384,8 @@ class SessionCore(Machine):
             self._tell(listener, EventType.NONE, path, -1)
             return
         added = self.watches.add(table, path, listener)
+        if added:
+            call.armed = table
         if getattr(listener, "closed", False):
             forgotten = self.watches.forget(path, listener)
         else:

@@ -15,6 +15,7 @@ anew when it has fired, or when the session has changed.
 from __future__ import annotations
 
 import asyncio
+import time
 from asyncio import get_running_loop
 from collections import deque
 from inspect import iscoroutine
@@ -62,6 +63,7 @@ class AsyncHandler(Performing):
         """Make everything that belongs to this process and to no other."""
         self.state = self.core.state
         self.loop: asyncio.AbstractEventLoop | None = None
+        self.now: Callable[[], float] = time.monotonic
         self._stream: Stream | None = None
         self._streams: set[Stream] = set()  # also those that are ending
         self._opening: asyncio.Task[None] | None = None
@@ -69,6 +71,7 @@ class AsyncHandler(Performing):
         self._tasks: set[asyncio.Task[Any]] = set()
         self._cleaning: set[asyncio.Task[Any]] = set()  # those of them that `stop` lets finish
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
         self._flushing = False
         self._told: deque[tuple[Callable[..., object], object]] = deque()
         self._settled = asyncio.Event()
@@ -80,13 +83,17 @@ class AsyncHandler(Performing):
 
     def start(self) -> None:
         """Begin to connect, in the running loop."""
+        self._leave_closed_loop()
         if self.core.phase != IDLE:
             self._check_loop()
             return
         self.loop = asyncio.get_running_loop()
+        self.now = clock_of(self.loop)
         self._settled = asyncio.Event()
         self._ended = asyncio.Event()
-        self.core.start(self.loop.time())
+        now = self.now()
+        self.core.start(now)
+        self.core.tick(now)  # the first attempt is due
         self.perform()
 
     async def settled(self, timeout: float | None) -> None:
@@ -99,6 +106,7 @@ class AsyncHandler(Performing):
 
     async def stop(self, timeout: float, *, close_session: bool) -> None:
         """End the session, waiting at most `timeout` seconds for the server to confirm it; nothing is left then."""
+        self._leave_closed_loop()
         loop = self.loop
         if loop is None or (self.core.phase == IDLE and not self._streams and not self._tasks):
             self.core.stop(0.0, close_session=close_session)
@@ -110,7 +118,7 @@ class AsyncHandler(Performing):
                 if self._cleaning and self.core.state.is_connected:
                     await asyncio.wait(self._cleaning)
                 if self.core.phase not in (IDLE, CLOSING):
-                    self.core.stop(loop.time(), close_session=close_session)
+                    self.core.stop(self.now(), close_session=close_session)
                     self.perform()
                     self._flush()
                 await self._ended.wait()
@@ -118,7 +126,7 @@ class AsyncHandler(Performing):
             pass
         finally:
             if self.core.phase not in (IDLE, CLOSING):
-                self.core.stop(loop.time(), close_session=close_session)
+                self.core.stop(self.now(), close_session=close_session)
             self.core.abort()
             self.perform()
             own = [task for task in self._tasks if task is not asyncio.current_task()]
@@ -138,8 +146,18 @@ class AsyncHandler(Performing):
             stream.forked()
         self._begin()
 
+    def _leave_closed_loop(self) -> None:
+        """Be as if never started when the loop was closed without a word to this client; the session expires."""
+        if self.core.phase != IDLE and self.loop is not None and self.loop.is_closed():
+            self.forked("stopped: the event loop it was started in is closed")
+
     def _check_loop(self) -> None:
         if self.loop is not None and self.loop is not asyncio.get_running_loop():
+            if self.loop.is_closed():
+                raise ConfigurationError(
+                    "the event loop this client was started in is closed: stop() frees what is left of it, and "
+                    "start() begins anew in the running loop"
+                )
             raise ConfigurationError(
                 "this client was started in another event loop; a client belongs to the loop that started it: "
                 "use one client per loop, or asyncio.run_coroutine_threadsafe"
@@ -165,7 +183,7 @@ class AsyncHandler(Performing):
         if loop is not get_running_loop():
             self._check_loop()
         connection, stream = core.connection, self._stream
-        now = loop.time()
+        now = self.now()
         if stream is not None and connection is not None and not connection.in_flight:
             data = core.send_alone(call, now)
             if data:
@@ -199,6 +217,9 @@ class AsyncHandler(Performing):
         if call.done:
             if sequential:
                 self._undo(call)
+            elif call.watch is not None:
+                self.core.disarm(call)
+                self._flush()
         elif self.core.withdraw(call):
             self.core.cancelled(call)
             self.perform()
@@ -276,7 +297,7 @@ class AsyncHandler(Performing):
         """Drop the connection and find a server again."""
         if self.loop is not None:
             self._check_loop()
-            self.core.reconnect(self.loop.time(), reason)
+            self.core.reconnect(self.now(), reason)
             self.perform()
 
     def set_hosts(
@@ -287,7 +308,7 @@ class AsyncHandler(Performing):
             self._check_loop()
         if (peer := self.peer) is not None:
             known_as |= {peer[0]}
-        now = self.loop.time() if self.loop is not None else 0.0
+        now = self.now()
         self.core.set_hosts(now, hosts, fallback, connect_timeout=connect_timeout, known_as=known_as)
         self.perform()
         self._schedule()
@@ -323,7 +344,7 @@ class AsyncHandler(Performing):
             return
         assert self.loop is not None
         core = self.core
-        core.received(data, self.loop.time())
+        core.received(data, self.now())
         connection = core.connection
         stream.missing = connection.missing if connection is not None else 0
         if core.completed or core.actions:
@@ -335,7 +356,7 @@ class AsyncHandler(Performing):
         """The connection has ended."""
         self._streams.discard(stream)
         if stream is self._stream and self.loop is not None:
-            self.core.closed(self.loop.time(), reason)
+            self.core.closed(self.now(), reason)
             self.perform()
 
     def _flush(self) -> None:
@@ -346,7 +367,7 @@ class AsyncHandler(Performing):
     def _tick(self) -> None:
         self._timer = None
         assert self.loop is not None
-        self.core.tick(self.loop.time())
+        self.core.tick(self.now())
         self.perform()
         self._flush()
         self._schedule()
@@ -355,12 +376,13 @@ class AsyncHandler(Performing):
         deadline = self.core.deadline()
         timer = self._timer
         if timer is not None:
-            if deadline is not None and timer.when() <= deadline + SLACK:
+            if deadline is not None and self._timer_at <= deadline + SLACK:
                 return
             timer.cancel()
             self._timer = None
         if deadline is not None and self.loop is not None:
-            self._timer = self.loop.call_at(deadline + SLACK, self._tick)
+            self._timer_at = deadline + SLACK
+            self._timer = self.loop.call_later(max(0.0, self._timer_at - self.now()), self._tick)
 
     # Performing what the core asks
 
@@ -430,8 +452,27 @@ class AsyncHandler(Performing):
         if self._opening is not None:
             self._opening.cancel()
         self._opening = self.spawn(self._open(action), "zk-client connect")
+        self._opening.add_done_callback(self._opening_done)
+
+    def _opening_done(self, task: asyncio.Task[None]) -> None:
+        if task.cancelled() and task is self._opening:
+            # Not by us: somebody ends all tasks of the loop, and a new one would outlive them.
+            self._opening = None
+            self.core.fail("its connecting task was cancelled")
+            self.perform()
 
     async def _open(self, action: Connect) -> None:
+        try:
+            await self._try_to_open(action)
+        except Exception as error:
+            if self.loop is None or self.loop.is_closed():
+                return
+            # Logged with the task's end. Without a word to the core everybody would wait for a connection for ever.
+            self.core.fail(f"internal error: {error!r}")
+            self.perform()
+            raise
+
+    async def _try_to_open(self, action: Connect) -> None:
         loop = asyncio.get_running_loop()
         attempt = asyncio.current_task()
         stream, reason = await open_stream(loop, action, self._look_up, lambda sock: Stream(self, loop, sock))
@@ -441,13 +482,13 @@ class AsyncHandler(Performing):
             return
         self._opening = None
         if stream is None:
-            self.core.connect_failed(loop.time(), reason)
+            self.core.connect_failed(self.now(), reason)
         elif stream.ended.is_set():
-            self.core.connect_failed(loop.time(), "closed at once by the server")
+            self.core.connect_failed(self.now(), "closed at once by the server")
         else:
             self._stream = stream
             self._streams.add(stream)
-            self.core.connected(loop.time())
+            self.core.connected(self.now())
         self.perform()
         self._flush()
         self._schedule()
@@ -472,7 +513,7 @@ class AsyncHandler(Performing):
 
     async def _search(self, probe: Probe) -> None:
         found = await search_read_write(probe)
-        self.core.probed(asyncio.get_running_loop().time(), found)
+        self.core.probed(self.now(), found)
         self.perform()
         self._schedule()
 
@@ -516,6 +557,15 @@ class _Undo(Inline):
 
     def __call__(self, call: Call[Any]) -> None:
         self._handler._undo(call)
+
+
+def clock_of(loop: asyncio.AbstractEventLoop) -> Callable[[], float]:
+    """The clock a client lives by: the loop's, which may be one of a test's making, if it is one.
+
+    libuv's loops tell the time at which their turn began, in whole milliseconds. Who has kept such a loop busy would
+    hear of a lease that has run out since.
+    """
+    return time.monotonic if type(loop).__module__.partition(".")[0] in ("uvloop", "winloop") else loop.time
 
 
 def _lapse(future: asyncio.Future[None]) -> None:

@@ -80,6 +80,10 @@ class Runtime(Protocol):
     # Whether another worker can end any wait with an exception of its choice, again and again (`greenlet.kill`).
     kills: bool
 
+    def may_block(self) -> None:
+        """Raise ConfigurationError when what would wait here must not."""
+        ...
+
     def check(self) -> None:
         """Raise ConfigurationError when a client cannot be used in this process, or by this caller."""
         ...

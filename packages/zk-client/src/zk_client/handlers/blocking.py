@@ -65,6 +65,7 @@ class BlockingHandler(Leaving):
         self.listeners: list[Callable[[SessionState], object]] = []
         self._now = runtime.now
         self._callers_read = runtime.callers_read
+        self._may_block = runtime.may_block
         self.undo: Callable[[str, int], Coroutine[Any, Any, None]] | None = None
         self._begin()
 
@@ -164,6 +165,7 @@ class BlockingHandler(Leaving):
 
     def call(self, call: Call[Any], timeout: float | None) -> Any:
         """Send a request, wait for its reply, return its result."""
+        self._may_block()
         core = self.core
         data = NO_DATA
         link: Link | None = None
@@ -366,6 +368,7 @@ class BlockingHandler(Leaving):
 
         since: what they are counted from, now by default.
         """
+        self._may_block()
         deadline = None if timeout is None else (self._now() if since is None else since) + timeout
         if self.core.output:
             self.flush(wait=True)

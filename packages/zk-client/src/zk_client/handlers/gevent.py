@@ -52,6 +52,9 @@ class GeventRuntime:
         if self._hub.get_ident() != self._home:
             raise self._hub.wrong_thread()
 
+    def may_block(self) -> None:
+        """Greenlets may wait anywhere; what else runs in this thread goes on meanwhile."""
+
     def mutex(self) -> RuntimeLock:
         """A lock around short steps that never wait."""
         return self._hub.HubMutex()

@@ -71,6 +71,8 @@ class Leaving(Performing):
                         call.callbacks = []
                     call.callbacks.append(Undo(self))
                 return
+            if call.watch is not None:
+                self.core.disarm(call)
         if sequential:
             self.undo_create(call)
 

@@ -37,9 +37,9 @@ class Stream(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The connection is there."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        self.write = transport.write
+        # Known by what it can do, not by its class: uvloop's transports are none of asyncio's.
+        self._transport: asyncio.Transport = transport  # type: ignore[assignment]
+        self.write = self._transport.write
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Where to receive into."""

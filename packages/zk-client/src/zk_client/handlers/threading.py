@@ -13,6 +13,7 @@ import threading
 import time
 
 from .link import Link
+from .running_loop import refuse_running_loop
 from .worlds import check_threads
 
 TYPE_CHECKING = False
@@ -135,6 +136,7 @@ class ThreadRuntime:
     kills = False
 
     check = staticmethod(check_threads)
+    may_block = staticmethod(refuse_running_loop)
     mutex = staticmethod(threading.Lock)
     lock = staticmethod(threading.Lock)
     event = staticmethod(threading.Event)

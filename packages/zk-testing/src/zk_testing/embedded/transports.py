@@ -136,8 +136,8 @@ class _Protocol(asyncio.Protocol):
         self._client: Client | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if isinstance(transport, asyncio.Transport):
-            self._client = self._owner.opened(self._endpoint, transport)
+        # Known by what it can do, not by its class: uvloop's transports are none of asyncio's.
+        self._client = self._owner.opened(self._endpoint, transport)  # type: ignore[arg-type]
 
     def data_received(self, data: bytes) -> None:
         if self._client is not None:
