@@ -9,7 +9,7 @@ import pytest
 
 from zk_client import AsyncClient, SessionExpiredError, TransactionFailedError
 from zk_recipes import AsyncLock, LockLostError, LockTimeout
-from zk_testing import EmbeddedServer, Settings
+from zk_testing import AsyncEmbeddedServer, EmbeddedServer, Settings
 from zk_testing.faults import FaultProxy
 
 PATH = "/locks/one"
@@ -106,6 +106,53 @@ def test_a_contender_cancelled_anywhere_leaves_no_node_and_the_lock_free(server:
             await until(lambda: contenders(server) == [])
 
     run(body)
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+@pytest.mark.parametrize("contended", [False, True])
+def test_a_holder_cancelled_at_any_turn_of_the_loop_leaves_no_node_no_watch_and_no_task(
+    loop: str, contended: bool
+) -> None:
+    """Client and server live in one loop, so that every turn between two requests is met."""
+
+    async def main() -> None:
+        async with AsyncEmbeddedServer() as near, AsyncClient(near.hosts) as zk, AsyncClient(near.hosts) as other:
+            await zk.ensure_path(PATH)
+            turns = 0
+            cancelled = True
+
+            def is_clean() -> bool:
+                watches = near.core.watches
+                nodes = near.core.tree.nodes[PATH].children
+                left = asyncio.all_tasks() - {asyncio.current_task()}
+                return not nodes and not left and watches.data.counts()[2] + watches.child.counts()[2] == 0
+
+            async def life() -> None:
+                async with AsyncLock(zk, PATH):
+                    await zk.exists(PATH)
+
+            while cancelled:
+                ahead = AsyncLock(other, PATH)
+                if contended:
+                    await ahead.acquire()
+                task = asyncio.create_task(life())
+                for turn in range(turns):
+                    if turn == 12:
+                        await ahead.release()
+                    await asyncio.sleep(0)
+                cancelled = not task.done()
+                task.cancel()
+                await asyncio.wait([task])
+                assert task.cancelled() == cancelled
+                await ahead.release()
+                await until(is_clean)
+                turns += 1
+                assert turns < 300
+            assert turns > 10
+
+    factory = asyncio.new_event_loop if loop == "asyncio" else pytest.importorskip("uvloop").new_event_loop
+    with asyncio.Runner(debug=True, loop_factory=factory) as runner:
+        runner.run(main())
 
 
 def test_a_holder_whose_session_expired_is_told_and_its_guard_is_refused(server: EmbeddedServer) -> None:
