@@ -33,6 +33,7 @@ from ..hosts import HostList
 from ..states import SessionState
 from .actions import Disconnect, Probe
 from .machine import CLOSING, CONNECTING, HANDSHAKE, IDLE, PREPARING, READY, UNIMPLEMENTED, WAITING, Machine
+from .outage import Outage
 from .steps import Step
 from .timers import Timers
 from .watches import CHILD, DATA, EXIST, Listener
@@ -65,6 +66,8 @@ class SessionCore(Machine):
         self.timers = Timers(self.config.timeout, self.config.read_timeout)
         self.timers.received = now
         self._failures = 0
+        self._outage = Outage()
+        self._outage.begin(now)
         self._change(SessionState.CONNECTING)
         self._attempt_at(now)
 

@@ -40,6 +40,7 @@ from ..errors import SessionClosedError
 from ..states import ALLOWED, SessionState, WatchedEvent
 from .actions import Action, ChangeState, Connect, Deliver, Disconnect, Log
 from .lost import LostWrites
+from .outage import Outage
 from .search import Search
 from .steps import Step, ignore
 from .timers import Timers
@@ -96,6 +97,7 @@ class Machine:
         "_limit",
         "_lost",
         "_old_server",
+        "_outage",
         "_pings",
         "_presented",
         "_proven",
@@ -147,6 +149,7 @@ class Machine:
         self._auths: list[tuple[str, bytes]] = []
         self._queue: deque[Call[Any]] = deque()
         self._lost = LostWrites(self._conclude)
+        self._outage = Outage()
         self._search: Search | None = None
         # What the handler takes; lists that stay the same objects, because it looks at them several times a request.
         self.output: list[bytes] = []
@@ -183,7 +186,7 @@ class Machine:
 
     def _next_attempt(self, now: float, reason: str) -> None:
         """The attempt failed: the next host at once, or after a pause when all of them were tried."""
-        self._log(20, f"cannot use {self.host}: {reason}")
+        self._log(*self._outage.failed(now, len(self.hosts), str(self.host), reason))
         self.reason = f"disconnected ({self.host}: {reason})"
         if not self.hosts.round_ended:
             self._attempt_at(now)
@@ -239,7 +242,8 @@ class Machine:
         else:
             self._was_read_write = True
             self._search = None
-        self._log(20, f"session 0x{self.session_id:x} on {self.host}, timeout {self.timers.timeout:.1f} s")
+        since = self._outage.end(now)
+        self._log(20, f"session 0x{self.session_id:x} on {self.host}, timeout {self.timers.timeout:.1f} s{since}")
         self.phase = PREPARING
         if not self._auths:
             self._rearm(now)
@@ -365,6 +369,7 @@ class Machine:
         if was == HANDSHAKE:
             self._next_attempt(now, reason)
             return
+        self._outage.begin(now)
         self._log(20, f"connection to {self.host} lost: {reason}")
         if was == READY and self.state.is_connected:  # it is not when an interrupt has hit just before it was told
             self._change(SessionState.SUSPENDED)
