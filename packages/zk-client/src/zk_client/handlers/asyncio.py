@@ -88,7 +88,7 @@ class AsyncHandler(Performing):
             self._check_loop()
             return
         self.loop = asyncio.get_running_loop()
-        self.now = clock_of(self.loop)
+        self.now = self.loop.time
         self._settled = asyncio.Event()
         self._ended = asyncio.Event()
         now = self.now()
@@ -557,15 +557,6 @@ class _Undo(Inline):
 
     def __call__(self, call: Call[Any]) -> None:
         self._handler._undo(call)
-
-
-def clock_of(loop: asyncio.AbstractEventLoop) -> Callable[[], float]:
-    """The clock a client lives by: the loop's, which may be one of a test's making, if it is one.
-
-    libuv's loops tell the time at which their turn began, in whole milliseconds. Who has kept such a loop busy would
-    hear of a lease that has run out since.
-    """
-    return time.monotonic if type(loop).__module__.partition(".")[0] in ("uvloop", "winloop") else loop.time
 
 
 def _lapse(future: asyncio.Future[None]) -> None:
