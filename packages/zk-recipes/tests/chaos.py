@@ -33,12 +33,13 @@ from chaos_workers import PLANS, Round, Worker, gather, prepare, work
 from chaos_worlds import WORLDS, World
 
 from zk_client import Client, run_blocking
+from zk_client.base import ClientBase
 from zk_testing import EmbeddedEnsemble
 from zk_testing.cluster import start_cluster
 from zk_testing.faults import FaultProxy
 
 TIMEOUTS = (1.2, 4.0, 8.0)  # of each world's clients: some sessions expire, most do not
-SLACK = 96 * 1024  # bytes by which what a client keeps may differ from round to round
+SLACK = 48 * 1024  # bytes by which what a client keeps may differ from round to round
 PATIENCE = 20.0
 
 
@@ -91,14 +92,17 @@ def run(
     report = Report()
     with servers_of(kind) as servers:
         with ExitStack() as stack:
-            proxies = [stack.enter_context(FaultProxy(member)) for member in servers]
+            # Two ways to each server, so that some clients can be cut off while others go on.
+            ways = [[stack.enter_context(FaultProxy(member)) for member in servers] for _ in range(2)]
             before = footprint()
-            monkey = Monkey(servers, proxies, longest=1.5 if kind == "embedded" else 4.0)
-            hosts = ",".join(proxy.address for proxy in proxies)
+            monkey = Monkey(servers, ways, longest=1.5 if kind == "embedded" else 4.0)
+            hosts = [",".join(proxy.address for proxy in way) for way in ways]
+            options = [{"hosts": hosts[min(at, 1)], "timeout": timeout} for at, timeout in enumerate(TIMEOUTS)]
             opened: list[World] = []
             try:
                 for name in worlds:
-                    opened.append(WORLDS[name]([{"hosts": hosts, "timeout": timeout} for timeout in TIMEOUTS]))
+                    opened.append(WORLDS[name](options))
+                monkey.ended = lambda: last_sessions(opened)
                 end = time.monotonic() + seconds
                 number = 0
                 while not number or time.monotonic() < end - 0.5 * round_seconds:
@@ -107,7 +111,7 @@ def run(
                     one_round(number, seed + number - 1, length, servers, monkey, opened, report)
                     say(f"round {number}, seed {seed + number - 1}: {sum(report.rounds[-1].values())} calls")
             finally:
-                for proxy in proxies:
+                for proxy in (proxy for way in ways for proxy in way):
                     proxy.heal()
                 for world in opened:
                     world.close()
@@ -166,10 +170,15 @@ def bodies(world: World, clients: list[Any], shared: Round) -> list[Any]:
     """The workers of a world in a round."""
     made = []
     for index, plan in enumerate(PLANS):
-        at = index % len(clients)
+        at = index % len(clients)  # so the locks, which are the last plans, are not held by the last client
         worker = Worker(clients[at], f"{world.name}-{at}", f"{world.name}-{plan.__name__}-{index}", shared)
         made.append(work(worker, plan))
     return made
+
+
+def last_sessions(worlds: list[World]) -> list[int]:
+    """The sessions of each world's last client, whose workers hold no locks."""
+    return [client.session_id for world in worlds if (client := world.clients[-1]).session_id]
 
 
 def ended(running: list[Future[list[Any]]], history: Any) -> list[str]:
@@ -182,7 +191,11 @@ def ended(running: list[Future[list[Any]]], history: Any) -> list[str]:
         except FutureTimeoutError:
             open_ops = [f"{op.worker} {op.kind} {op.path} for {op.seconds:.1f} s" for op in history.ops if not op.end]
             problems.append(f"workers have not ended {LONGEST} s after everything was healed: {open_ops}")
+            problems += [
+                f"{op.worker} {op.kind} {op.outcome} {op.seconds:.3f} s {op.detail}" for op in history.ops[-12:]
+            ]
             problems.append(stacks())
+            history.trouble.set()
             break
         except Exception as error:
             problems.append("".join(traceback.format_exception(error)))
@@ -279,7 +292,13 @@ _SHARED = (type, types.ModuleType, types.FunctionType, types.CodeType, types.Fra
 
 
 def weight(client: Any) -> int:
-    """Bytes of everything that is reached from a client, but for what belongs to the interpreter or the event loop."""
+    """Bytes of everything that is reached from a client, but for what belongs to the interpreter or the event loop.
+
+    Encoded paths that it remembers, up to a fixed number, are forgotten before.
+    """
+    if isinstance(client, ClientBase):
+        client.operations._ustrings.clear()
+        client.operations._gets.clear()
     hub = getattr(sys.modules.get("gevent.hub"), "Hub", ())
     shared = (*_SHARED, asyncio.AbstractEventLoop, *((hub,) if hub else ()))
     seen: dict[int, Any] = {}

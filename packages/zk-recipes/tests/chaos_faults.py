@@ -27,14 +27,17 @@ RATES = {"lose_reply": 0.01, "lose_request": 0.01, "cut_after": 0.005, "delay": 
 class Monkey:
     """Breaks an ensemble of servers and the ways to it.
 
+    ways: the proxies, one for each server, that clients of a kind go through.
     longest: seconds of the longest fault; beyond the timeout of some sessions, so that those expire.
     """
 
-    def __init__(self, servers: Cluster | EmbeddedEnsemble, proxies: list[FaultProxy], longest: float) -> None:
+    def __init__(self, servers: Cluster | EmbeddedEnsemble, ways: list[list[FaultProxy]], longest: float) -> None:
         self._servers: Any = servers
-        self._proxies = proxies
+        self._ways = ways
+        self._proxies = [proxy for way in ways for proxy in way]
         self._longest = longest
         self._embedded = isinstance(servers, EmbeddedEnsemble)
+        self.ended: Callable[[], list[int]] = list  # sessions that may be ended by a word
         self._random = random.Random(0)
         self._history = History()
         self._faults: list[Callable[[], None]] = [
@@ -49,6 +52,8 @@ class Monkey:
             self.refuse,
             self.chance,
             self.chance,
+            self.isolate_clients,
+            self.isolate_clients,
             self.expire,
             self.roll,
         ]
@@ -172,14 +177,29 @@ class Monkey:
         self._wait(self._duration())
         self._heal(self._proxies)
 
+    def isolate_clients(self) -> None:
+        """Some clients reach nobody until their sessions have expired, while the others go on."""
+        way = self._random.choice(self._ways)
+        self._note(f"freeze {', '.join(proxy.address for proxy in way)}")
+        for proxy in way:
+            proxy.freeze()
+        self._wait(1.3 + self._random.random())
+        self._heal(way)
+
     def expire(self) -> None:
-        """The server ends a session."""
-        proxy = self._random.choice(self._proxies)
-        sessions = proxy.sessions
-        if sessions:
-            session = self._random.choice(sessions)
-            self._note(f"expire session 0x{session:x} through {proxy.address}")
-            proxy.expire_session(session)
+        """A server ends a session by a word.
+
+        That takes a holder's lock away before its lease has ended, which no client can know of; so it is done only to
+        sessions that hold none.
+        """
+        sessions = self.ended()
+        for proxy in self._proxies:
+            here = [session for session in sessions if session in proxy.sessions]
+            if here:
+                session = self._random.choice(here)
+                self._note(f"expire session 0x{session:x}")
+                proxy.expire_session(session)
+                return
 
     # Helpers
 

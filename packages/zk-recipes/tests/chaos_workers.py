@@ -239,9 +239,8 @@ async def mirror(worker: Worker) -> None:
                 op.session = None
         if not worker.going:
             # Nobody writes any more; what was written before is told before this is answered.
-            try:
-                await worker.port.sync(worker.round.root)
-            except ZooKeeperError:
+            synced = await worker.do("sync", worker.round.root, lambda port: port.sync(worker.round.root))
+            if not synced.applied:
                 await worker.pause()
                 continue
         event = await soon(watching.get(0.3))
@@ -273,6 +272,8 @@ async def lock(worker: Worker) -> None:
         if op.applied and token is not None and lock.is_acquired:
             hold = Hold(worker.name, token, time.monotonic())
             history.holds.append(hold)
+            believing: list[bool] = []
+            sampler = worker.port.spawn(believe(worker, lock, hold, believing), "chaos sampler")
             for turn in range(chance.randrange(1, 5)):
                 try:
                     guard = lock.guard()
@@ -281,15 +282,24 @@ async def lock(worker: Worker) -> None:
                 value = b"%d %d" % (token, turn)
                 steps = [guard, SetDataRequest(guarded, value, -1)]
                 await worker.do("guarded", guarded, lambda port, steps=steps: port.commit(steps), value)
-                await worker.pause(0.05)
-                now = time.monotonic()
-                if lock.is_acquired:
-                    hold.last = now
+                # At times without a word to the server, for longer than a session lasts.
+                await worker.pause(0.05 if chance.random() < 0.8 else 2.0)
+            believing.append(False)
+            await sampler.join(LONGEST)
         try:
             await lock.release()
         except ZooKeeperError as error:
             history.violation(path, f"{worker.name}: release raised {error!r}")
         await worker.pause(0.05)
+
+
+async def believe(worker: Worker, lock: AsyncLock, hold: Hold, ended: list[bool]) -> None:
+    """Ask all the while whether the lock is held; the last yes is how long the holder may have acted on it."""
+    while not ended:
+        now = time.monotonic()
+        if lock.is_acquired:
+            hold.last = now
+        await worker.port.sleep(0.005)
 
 
 PLANS = (write, write, compete, transact, watch, mirror, lock, lock)

@@ -30,7 +30,7 @@ def test_no_promise_is_broken_while_an_embedded_ensemble_is_torn_apart() -> None
 @pytest.mark.zk("real")
 def test_no_promise_is_broken_while_real_servers_are_torn_apart(zk_choice: object) -> None:
     try:
-        report = run(45.0, 3, kind="real", worlds=WORLDS, round_seconds=15.0)
+        report = run(40.0, 3, kind="real", worlds=WORLDS, round_seconds=13.0)
     except NoServerError as error:
         if os.environ.get("ZK_TESTING_REQUIRE_REAL") == "1":
             raise
