@@ -245,10 +245,13 @@ async def mirror(worker: Worker) -> None:
                 continue
         event = await soon(watching.get(0.3))
         quiet = event is None and not watching.closed
-        if event is not None and event.type is EventType.NONE:
-            stale = set(registers)
-        elif event is not None and event.path in registers:
-            stale.add(event.path)
+        # All there are at once: one by one, a mirror would fall behind for ever.
+        while event is not None:
+            if event.type is EventType.NONE:
+                stale = set(registers)
+            elif event.path in registers:
+                stale.add(event.path)
+            event = await soon(watching.get(0.0))
     if watching is not None:
         await soon(watching.close())
 
