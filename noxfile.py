@@ -209,7 +209,7 @@ def lint(session: nox.Session) -> None:
 def types(session: nox.Session) -> None:
     """mypy --strict and pyright strict on the sources and on every `tests/typing/`."""
     install_editable(session, NAMES)
-    session.install(MYPY, PYRIGHT, "nox", "packaging", "pytest~=9.0")
+    session.install(MYPY, PYRIGHT, "nox", "packaging", "pytest~=9.0", "opentelemetry-api~=1.30")
     session.run("mypy", "--strict", *(str(package.source) for package in PACKAGES))
     session.run("mypy", "--strict", "noxfile.py", "tools", "--exclude", "tools/tests")
     for package in PACKAGES:
