@@ -172,7 +172,9 @@ def run_pytest(session: nox.Session, label: str, folder: Path, *, whole: bool, s
     env = None if whole else {"CI": ""}
     if any(argument.startswith("--zk=") for argument in session.posargs):
         servers = []
-    arguments = [f"--junitxml={report}", *chosen, *servers, *session.posargs]
+    # Most tests wait for something: three at a time, each module's on one worker, because they share its servers.
+    workers = [] if "-n" in session.posargs else ["-n", "3", "--dist", "loadscope"]
+    arguments = [f"--junitxml={report}", *workers, *chosen, *servers, *session.posargs]
     with session.chdir(folder):
         session.run("python", "-m", "pytest", "-q", *arguments, env=env)
 
