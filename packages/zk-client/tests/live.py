@@ -182,6 +182,17 @@ def descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))
 
 
+def descriptors_come_down_to(count: int) -> bool:
+    """Wait until no more than that many are open: an embedded server closes its ends in its own time."""
+    pause = threading.Event()
+    deadline = time.monotonic() + PATIENCE
+    while descriptors() > count:
+        if time.monotonic() > deadline:
+            return False
+        pause.wait(0.005)
+    return True
+
+
 def mntr(answer: str) -> Mapping[str, str]:
     """A `mntr` answer as a mapping."""
     return dict(line.split("\t", 1) for line in answer.splitlines() if "\t" in line)
