@@ -18,6 +18,8 @@ from embedded_client import OPEN, Talker, server_of
 from zk_testing import AsyncEmbeddedServer, EmbeddedServer, Mode, VirtualClock
 from zk_testing.__main__ import main
 from zk_testing._maven import pins
+from zk_testing.embedded.client import Client
+from zk_testing.embedded.front import Output
 from zk_testing.embedded.versions import LINES
 from zk_testing.errors import ClusterError, ConversationError
 from zk_testing.rawclient import RawClient
@@ -420,3 +422,22 @@ def test_a_client_of_zk_client_works_with_it() -> None:
         client.create("/a", b"1")
         data, _stat = client.get("/a")
         assert data == b"1"
+
+
+def test_a_fault_of_the_server_itself_costs_one_connection_and_is_logged(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with EmbeddedServer() as server, RawClient(server.address) as first, RawClient(server.address) as second:
+        receive = server.core.receive
+
+        def fail_on_paths(client: Client, data: bytes, now_ms: int) -> list[Output]:
+            if b"/fails" in data:
+                raise RuntimeError("a fault of its own")
+            return receive(client, data, now_ms)
+
+        monkeypatch.setattr(server.core, "receive", fail_on_paths)
+        with pytest.raises(ConversationError):
+            first.request(ExistsRequest("/fails", False))
+
+        assert second.request(GetDataRequest("/", False)).data == b""
+        assert "a fault of its own" in caplog.text

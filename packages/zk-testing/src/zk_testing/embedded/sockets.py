@@ -6,6 +6,7 @@ nothing: bytes and times go into the cores, and what comes out goes to the socke
 
 from __future__ import annotations
 
+import logging
 import selectors
 import socket
 import threading
@@ -21,6 +22,8 @@ from .front import Endpoint, Output
 __all__ = ["Sockets"]
 
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 _READ = selectors.EVENT_READ
 _WRITE = selectors.EVENT_WRITE
@@ -239,8 +242,15 @@ class Sockets:
         except OSError:
             data = b""
         if data:
-            self.deliver(peer.endpoint.receive(peer.client, data, self._clock.now_ms()))
-        else:
+            try:
+                output = peer.endpoint.receive(peer.client, data, self._clock.now_ms())
+            except Exception:
+                # A fault of the server costs one connection, as it does in a real one; the others are served.
+                log.exception("the embedded server failed on %d bytes from a client, whose connection ends", len(data))
+                data = b""
+            else:
+                self.deliver(output)
+        if not data:
             output = peer.endpoint.disconnected(peer.client)
             self._end(peer)
             self.deliver(output)
