@@ -12,7 +12,7 @@ from contextlib import suppress
 import pytest
 
 import zk_testing
-from zk_client import NoNodeError, SessionState
+from zk_client import AsyncClient, NoNodeError, SessionState
 from zk_testing import EmbeddedEnsemble, EmbeddedServer, ZooKeeperHarness, ZooKeeperTestCase
 from zk_testing._plan import Plan, plan_for
 from zk_testing.cluster import Cluster
@@ -106,7 +106,8 @@ def test_it_mixes_with_other_bases() -> None:
     class Case(ZooKeeperTestCase, Mixed, unittest.IsolatedAsyncioTestCase):
         async def test(self) -> None:
             assert self.mixed and self.was_set_up
-            assert self.client.exists("/nothing") is None
+            async with AsyncClient(self.hosts) as zk:  # a client that blocks would halt the loop, and refuses to
+                assert await zk.exists("/nothing") is None
 
     result = run(Case)
     assert result.wasSuccessful() and result.testsRun == 1, trouble(result)
