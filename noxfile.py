@@ -44,7 +44,7 @@ ON_BOTH_SERVERS = ["zk-client", "zk-recipes"]
 # What others make and a package's tests use; without them those tests are skipped.
 PEERS_FOR_TESTS = {
     "zk-client": ["gevent", "opentelemetry-sdk", "uvloop"],
-    "zk-recipes": ["gevent"],
+    "zk-recipes": ["gevent", "uvloop"],
     "zk-testing": ["kazoo~=2.11"],
 }
 # What runs on greenlets as well: the package, its suites for a patched process, and those for one that is not.
@@ -281,7 +281,7 @@ def vendored(session: nox.Session) -> None:
     """zk_recipes copied to toyapp/_vendor, over an installed zk-client; its own tests under the new name."""
     package = next(package for package in PACKAGES if package.name == "zk-recipes")
     install_wheels(session, "zk-client", "zk-testing")
-    session.install(*TEST_TOOLS)
+    session.install(*TEST_TOOLS, *PEERS_FOR_TESTS["zk-recipes"])
     install_java(session)
     folder = unpack_sdist(session, package)
     target = folder / "toyapp" / "_vendor" / package.module

@@ -123,6 +123,7 @@ def test_a_frozen_member_is_left_for_another_within_the_session(zk_cluster: Clus
     calls = [zk.get_async("/") for _ in range(3)]
     assert states.wait(SUSPENDED) - begun < 3.0
     assert all(call.result(PATIENCE)[1].num_children > 0 for call in calls)
+    states.wait(CONNECTED)  # listeners are told by the dispatcher, beside those who wait for replies
     assert states.seen == [SUSPENDED, CONNECTED]
     assert member_of(zk, zk_cluster) is not frozen
     stat = zk.exists(mine)
