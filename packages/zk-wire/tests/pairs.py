@@ -7,20 +7,31 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
+import pytest
+
 from zk_wire import (
     ClientConnection,
     Connected,
+    ConnectionState,
     ConnectReceived,
     ConnectRequest,
     ConnectResponse,
+    Event,
     Exchange,
+    GetDataRequest,
+    GetDataResponse,
+    RemoteProtocolError,
     Request,
     RequestReceived,
     Response,
     ServerConnection,
+    Stat,
 )
 
 PASSWORD = b"sixteen bytes ok"
+STAT = Stat(*range(1, 12))
+GET = GetDataRequest("/a", False)
+GOT = GetDataResponse(b"data", STAT)
 
 
 @dataclass
@@ -66,3 +77,27 @@ def portions(data: bytes, cuts: Sequence[int]) -> Iterator[bytes]:
     edges = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
     for start, end in pairwise(edges):
         yield data[start:end]
+
+
+def failure(client: ClientConnection) -> RemoteProtocolError:
+    """The error the next call raises, which is the one that is pending."""
+    assert client.state is ConnectionState.FAILED
+    with pytest.raises(RemoteProtocolError) as caught:
+        client.receive(b"")
+    assert caught.value is client.pending_error is client.closed_by
+    return caught.value
+
+
+def through_room(client: ClientConnection, stream: bytes, piece: int = 70_000) -> list[Event]:
+    """Feed a stream as a handler does: large frames through `room`, everything else through `receive`."""
+    events: list[Event] = []
+    while stream and client.pending_error is None:
+        count = min(client.missing or 1000, piece, len(stream))
+        if client.missing:
+            with client.room() as room:
+                room[:count] = stream[:count]
+            events += client.filled(count)
+        else:
+            events += client.receive(stream[:count])
+        stream = stream[count:]
+    return events
