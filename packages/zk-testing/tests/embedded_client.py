@@ -19,6 +19,7 @@ from zk_wire import (
     Event,
     EventType,
     Exchange,
+    ExistsRequest,
     FrameBuffer,
     Notification,
     Op,
@@ -164,4 +165,13 @@ def connect_raw(server: MemoryServer, content: bytes) -> tuple[ConnectResponse |
     return (ConnectResponse.decode(answer[4:]) if len(answer) > 20 else None), len(answer), line.closed
 
 
-__all__ = ["ALL_VERSIONS", "OPEN", "Op", "RefusedError", "Talker", "connect_raw", "server_of"]
+def one(version: str = "3.9", **settings: Any) -> Talker:
+    """The only client of a server of its own."""
+    return Talker(server_of(version, **settings))
+
+
+def stat_of(talker: Talker, path: str) -> Stat:
+    return talker.ask(ExistsRequest(path, False)).stat
+
+
+__all__ = ["ALL_VERSIONS", "OPEN", "Op", "RefusedError", "Talker", "connect_raw", "one", "server_of", "stat_of"]
