@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 Client: TypeAlias = SimulatedClient[SessionState, WatchedEvent]
 PATH = "/locks/one"
+FAULTS = Faults(rate=0.08, limit=6)  # of a search
 
 
 def refused(index: int, results: Sequence[ServerError]) -> Exception:
@@ -56,6 +57,11 @@ class World:
             + [f"watch on {path}" for path in self.server.watches()]
             + [leak for client in self.clients for leak in client.leaks()]
         )
+
+
+def lock(world: World, client: int = 0, **options: object) -> AsyncLock:
+    """The lock of one client."""
+    return AsyncLock(world.clients[client], PATH, f"client-{client}", **options)  # type: ignore[arg-type]
 
 
 def chaos(
@@ -173,4 +179,4 @@ def chaos(
     return world
 
 
-__all__ = ["PATH", "VOCABULARY", "Client", "TaskCancelled", "World", "chaos"]
+__all__ = ["FAULTS", "PATH", "VOCABULARY", "Client", "TaskCancelled", "World", "chaos", "lock"]

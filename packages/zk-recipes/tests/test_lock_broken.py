@@ -1,0 +1,146 @@
+"""Broken locks, which show that the search of test_lock_search.py finds what it is there for."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable
+
+import pytest
+from sim_world import FAULTS, chaos
+
+from zk_client import SessionState
+from zk_recipes import AsyncLock, _queue
+from zk_recipes._queue import Attempt, Place, Queue
+from zk_recipes._sequence import Contender, ahead_of
+from zk_testing.sim import SimulationFailedError
+from zk_testing.simclient import Faults
+from zk_wire import NoNodeError
+
+
+class LooksFirst(Queue):
+    """Looks at the predecessor first and asks to be told afterwards."""
+
+    async def _wait_for_turn(self, attempt: Attempt, place: Place, blocking: bool) -> bool | None:
+        port = attempt.port
+        while True:
+            queue = self._naming.contenders(await port.get_children(self.path))
+            if place.contender not in queue or port.session_id != place.session_id:
+                return None
+            ahead = ahead_of(place.contender, queue)
+            if not ahead:
+                return True
+            watch = port.watcher(attempt.wake)
+            if await port.exists(f"{self.path}/{ahead[0].name}"):
+                try:
+                    await port.exists(f"{self.path}/{ahead[0].name}", watch)
+                    while watch.event is None and port.session_id == place.session_id:
+                        await attempt.sleep()
+                finally:
+                    await port.shielded(watch.close())
+
+
+class ForgetsCleanUp(Queue):
+    """Leaves the node of a failed acquire to the session's end."""
+
+    def abandon(self, guid: str, session_id: int | None) -> None:
+        pass
+
+
+class ForgetsItsWatch(Queue):
+    """Never takes a watch back."""
+
+    async def _wait_for_turn(self, attempt: Attempt, place: Place, blocking: bool) -> bool | None:
+        port = attempt.port
+        while True:
+            queue = self._naming.contenders(await port.get_children(self.path))
+            if place.contender not in queue or port.session_id != place.session_id:
+                return None
+            ahead = ahead_of(place.contender, queue)
+            if not ahead:
+                return True
+            watch = port.watcher(attempt.wake)
+            with contextlib.suppress(NoNodeError):
+                await port.get(f"{self.path}/{ahead[0].name}", watch)
+                while watch.event is None and port.session_id == place.session_id:
+                    await attempt.sleep()
+
+
+class IgnoresTheSession(Queue):
+    """Holds on to its place in the queue when the session that owned it is gone."""
+
+    async def _wait_for_turn(self, attempt: Attempt, place: Place, blocking: bool) -> bool | None:
+        port = attempt.port
+        while ahead := ahead_of(place.contender, self._naming.contenders(await port.get_children(self.path))):
+            watch = port.watcher(attempt.wake)
+            try:
+                await port.get(f"{self.path}/{ahead[0].name}", watch)
+                while watch.event is None:
+                    await attempt.sleep()
+            except NoNodeError:
+                pass
+            finally:
+                await port.shielded(watch.close())
+        return True
+
+
+def with_queue(queue: type[Queue]) -> type[AsyncLock]:
+    """A lock over a broken queue."""
+
+    class Broken(AsyncLock):
+        def __init__(self, *args: object, **options: object) -> None:
+            super().__init__(*args, **options)  # type: ignore[arg-type]
+            self._queue.__class__ = queue
+
+    return Broken
+
+
+class IgnoresExpiry(AsyncLock):
+    """Believes it holds until it releases."""
+
+    def _is_valid_place(self, holding):  # type: ignore[no-untyped-def]
+        return not holding.lost
+
+
+class IgnoresTheLease(AsyncLock):
+    """Believes it holds until it is told that the session expired."""
+
+    def _is_valid_place(self, holding):  # type: ignore[no-untyped-def]
+        return self._port.session_id == holding.place.session_id and self._port.state is not SessionState.EXPIRED
+
+
+def failures(lock_type: type[AsyncLock], schedules: int = 150, **options: object) -> list[str]:
+    found = []
+    for seed in range(schedules):
+        try:
+            chaos(seed, lock_type, **{"faults": FAULTS, **options})  # type: ignore[arg-type]
+        except SimulationFailedError as failure:
+            found.append(failure.reason)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("lock_type", "symptom"),
+    [
+        (with_queue(LooksFirst), "waiting"),
+        (with_queue(ForgetsCleanUp), "left behind|waiting"),
+        (with_queue(ForgetsItsWatch), "still watches"),
+        (with_queue(IgnoresTheSession), "token|holders at once|waiting|left behind"),
+        (IgnoresExpiry, "holders at once"),
+        (IgnoresTheLease, "holders at once"),
+    ],
+)
+def test_the_search_finds_a_broken_lock(lock_type: type[AsyncLock], symptom: str) -> None:
+    found = failures(lock_type)
+    assert any(word in reason for reason in found for word in symptom.split("|")), found[:3]
+
+
+def test_the_search_finds_a_lock_that_orders_numbers_as_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    def as_text(mine: Contender, others: Iterable[Contender]) -> list[Contender]:
+        ahead = [other for other in others if other.name[-10:] < mine.name[-10:]]
+        return sorted(ahead, key=lambda other: other.name[-10:], reverse=True)
+
+    assert failures(AsyncLock, 20, counter=2**31 - 5, faults=Faults(0.0, 0)) == []
+    monkeypatch.setattr(_queue, "ahead_of", as_text)
+    assert failures(AsyncLock, 20, faults=Faults(0.0, 0)) == []
+    found = failures(AsyncLock, 20, counter=2**31 - 5, faults=Faults(0.0, 0))
+    assert any("holders at once" in reason or "token" in reason for reason in found), found[:3]

@@ -1,0 +1,62 @@
+"""The search for faults of a lock: seeded schedules in virtual time, with everything that can go wrong at any await.
+
+That it finds what it is there for is shown in test_lock_broken.py.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from sim_world import FAULTS, World, chaos
+
+from zk_testing.simclient import Faults
+
+# Schedules searched by default; CI nights set more.
+SCHEDULES = int(os.environ.get("ZK_SIM_SCHEDULES", "1000"))
+CHUNKS = 10
+
+
+@pytest.mark.parametrize("chunk", range(CHUNKS))
+def test_never_two_holders_whatever_goes_wrong(chunk: int) -> None:
+    for seed in range(chunk, SCHEDULES, CHUNKS):
+        chaos(seed, faults=FAULTS)
+
+
+@pytest.mark.parametrize("kind", ["lose request", "lose reply", "cut", "hang", "freeze"])
+def test_each_kind_of_fault_alone_is_survived_at_every_request(kind: str) -> None:
+    for seed in range(SCHEDULES // 50):
+        chaos(seed, faults=Faults(rate=0.3, limit=12, kinds=(kind,)))
+
+
+def test_the_search_meets_every_kind_of_trouble() -> None:
+    seen: set[str] = set()
+    wanted = {
+        "is expired",
+        "freezes for",
+        "connection that hangs",
+        "lose reply",
+        "lose request",
+        "is told that it lost",
+        "cancels the task",
+        "cancels the lock",
+        "deleted by a stranger",
+        "gives up",
+    }
+
+    def observe(world: World) -> None:
+        note = world.sim.note
+
+        def listen(who: str, what: str) -> None:
+            seen.update(word for word in wanted if word in what)
+            note(who, what)
+
+        world.sim.note = listen  # type: ignore[method-assign]
+
+    for seed in range(60):
+        chaos(seed, faults=FAULTS, observe=observe)
+    assert seen == wanted
+
+
+def test_the_same_seed_gives_the_same_run() -> None:
+    assert chaos(17, faults=FAULTS).sim.fingerprint() == chaos(17, faults=FAULTS).sim.fingerprint()
