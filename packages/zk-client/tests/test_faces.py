@@ -46,8 +46,8 @@ class AsyncGreeter:
             self.cleaned.append("suspend")
 
     async def sleep(self) -> None:
-        """Sleep as asyncio does."""
-        await asyncio.sleep(10)
+        """Give way to the event loop, as every await of asyncio does in the end."""
+        await asyncio.sleep(0)
 
     async def suspend_twice(self) -> None:
         """Wait for something foreign, and again in the clean-up."""

@@ -247,7 +247,7 @@ class AsyncClient(ClientBase, AsyncRequests):
 
     # What the faces run on
 
-    def _run(self, call: Call[Any]) -> Awaitable[Any]:
+    def _run(self, call: Call[T]) -> Awaitable[T]:
         if self.call_timeout is not None:
             return self.handler.call(call, self.call_timeout)
         self.handler.submit(call)

@@ -10,6 +10,8 @@ more if it was not yet; otherwise its reply is consumed, and a sequential node t
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 from . import steps
 from .requests import Requests
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from .states import WatchedEvent
 
     Watch: TypeAlias = Callable[[WatchedEvent], object] | AsyncWatcher
+    T = TypeVar("T")
     F = TypeVar("F", bound=Callable[..., object])
 else:
     from ._typing import overload
@@ -42,25 +45,26 @@ def like(twin: Callable[..., object]) -> Callable[[F], F]:
     return describe
 
 
-class AsyncRequests:
+class AsyncRequests(ABC):
     """The operations; `AsyncClient` adds the session."""
 
     operations: Operations
     port: AsyncPort
     _default_acl: Sequence[ACL] | None
 
-    def _run(self, call: Call[Any]) -> Awaitable[Any]:
-        raise NotImplementedError
+    @abstractmethod
+    def _run(self, call: Call[T]) -> Awaitable[T]:
+        """Send a request; its result is awaited."""
 
     # Reading
 
     @like(Requests.get)
     async def get(self, path: str, watch: Watch | None = None) -> tuple[bytes | None, Stat]:
-        return await self._run(self.operations.get(path, watch))  # type: ignore[no-any-return, arg-type]
+        return await self._run(self.operations.get(path, watch))
 
     @like(Requests.exists)
     async def exists(self, path: str, watch: Watch | None = None) -> Stat | None:
-        return await self._run(self.operations.exists(path, watch))  # type: ignore[no-any-return, arg-type]
+        return await self._run(self.operations.exists(path, watch))
 
     @overload
     async def get_children(
@@ -75,31 +79,31 @@ class AsyncRequests:
         self, path: str, watch: Watch | None = None, include_data: bool = False
     ) -> list[str] | tuple[list[str], Stat]:
         read: Any = self.operations.get_children_with_stat if include_data else self.operations.get_children
-        return await self._run(read(path, watch))  # type: ignore[no-any-return]
+        return await self._run(read(path, watch))
 
     @like(Requests.get_acls)
     async def get_acls(self, path: str) -> tuple[list[ACL], Stat]:
-        return await self._run(self.operations.get_acls(path))  # type: ignore[no-any-return]
+        return await self._run(self.operations.get_acls(path))
 
     @like(Requests.get_all_children_number)
     async def get_all_children_number(self, path: str) -> int:
-        return await self._run(self.operations.get_all_children_number(path))  # type: ignore[no-any-return]
+        return await self._run(self.operations.get_all_children_number(path))
 
     @like(Requests.get_ephemerals)
     async def get_ephemerals(self, prefix: str = "/") -> list[str]:
-        return await self._run(self.operations.get_ephemerals(prefix))  # type: ignore[no-any-return]
+        return await self._run(self.operations.get_ephemerals(prefix))
 
     @like(Requests.whoami)
     async def whoami(self) -> list[ClientInfo]:
-        return await self._run(self.operations.whoami())  # type: ignore[no-any-return]
+        return await self._run(self.operations.whoami())
 
     @like(Requests.sync)
     async def sync(self, path: str) -> str:
-        return await self._run(self.operations.sync(path))  # type: ignore[no-any-return]
+        return await self._run(self.operations.sync(path))
 
     @like(Requests.get_config)
     async def get_config(self, watch: Watch | None = None) -> tuple[bytes | None, Stat]:
-        return await self._run(self.operations.get_config(watch))  # type: ignore[no-any-return, arg-type]
+        return await self._run(self.operations.get_config(watch))
 
     @like(Requests.multi_read)
     def multi_read(self) -> AsyncReadBatch:
@@ -165,7 +169,7 @@ class AsyncRequests:
 
     @like(Requests.set)
     async def set(self, path: str, value: bytes | None, version: int = -1) -> Stat:
-        return await self._run(self.operations.set(path, value, version))  # type: ignore[no-any-return]
+        return await self._run(self.operations.set(path, value, version))
 
     @like(Requests.delete)
     async def delete(self, path: str, version: int = -1, recursive: bool = False) -> None:
@@ -177,7 +181,7 @@ class AsyncRequests:
 
     @like(Requests.set_acls)
     async def set_acls(self, path: str, acls: Sequence[ACL], version: int = -1) -> Stat:
-        return await self._run(self.operations.set_acls(path, acls, version))  # type: ignore[no-any-return]
+        return await self._run(self.operations.set_acls(path, acls, version))
 
     @like(Requests.ensure_path)
     async def ensure_path(self, path: str, acl: Sequence[ACL] | None = None) -> str:
@@ -199,7 +203,7 @@ class AsyncRequests:
         new_members: str | None = None,
         from_config: int = -1,
     ) -> tuple[bytes | None, Stat]:
-        return await self._run(self.operations.reconfig(joining, leaving, new_members, from_config))  # type: ignore[no-any-return]
+        return await self._run(self.operations.reconfig(joining, leaving, new_members, from_config))
 
     # Identity
 

@@ -8,7 +8,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
     from types import TracebackType
-    from typing import Any
 
     from zk_wire import ACL
 
@@ -28,7 +27,7 @@ class AsyncTransaction(Draft):
     def __init__(
         self,
         operations: Operations,
-        run: Callable[[Call[Any]], Awaitable[Any]],
+        run: Callable[[Call[list[OperationResult]]], Awaitable[list[OperationResult]]],
         default_acl: Sequence[ACL] | None,
         marker: str | None = None,
         guid: str = "",
@@ -42,7 +41,7 @@ class AsyncTransaction(Draft):
         Raises TransactionFailedError (`.index`, `.error`, `.results`), after which nothing was applied; or
         ConnectionLostError, whose `.outcome` says what is known.
         """
-        return await self._run(self.call())  # type: ignore[no-any-return]
+        return await self._run(self.call())
 
     async def __aenter__(self) -> AsyncTransaction:
         return self
@@ -57,10 +56,12 @@ class AsyncTransaction(Draft):
 class AsyncReadBatch(ReadDraft):
     """Reads that travel together; each succeeds or fails on its own (servers of 3.6 and newer)."""
 
-    def __init__(self, operations: Operations, run: Callable[[Call[Any]], Awaitable[Any]]) -> None:
+    def __init__(
+        self, operations: Operations, run: Callable[[Call[list[ReadResult]]], Awaitable[list[ReadResult]]]
+    ) -> None:
         super().__init__(operations)
         self._run = run
 
     async def commit(self) -> list[ReadResult]:
         """One result per read, in order: (data, Stat), a list of names, or the error of that read as a value."""
-        return await self._run(self.call())  # type: ignore[no-any-return]
+        return await self._run(self.call())

@@ -302,18 +302,18 @@ class Client(ClientBase, Requests):
 
     # What the faces in `requests` run on
 
-    def _run(self, call: Call[Any]) -> Any:
+    def _run(self, call: Call[T]) -> T:
         return self.handler.call(call, self.call_timeout)
 
-    def _submit(self, call: Call[Any]) -> Any:
+    def _submit(self, call: Call[T]) -> Call[T]:
         self.handler.submit(call)
         return call
 
-    def _body(self, body: Coroutine[Any, Any, Any]) -> Any:
+    def _body(self, body: Coroutine[object, None, T]) -> T:
         return run_blocking(body)
 
-    def _body_async(self, path: str, body: Coroutine[Any, Any, Any]) -> Any:
-        future: Call[Any] = Call(self.handler, b"", _no_reply, path)
+    def _body_async(self, path: str, body: Coroutine[object, None, T]) -> Call[T]:
+        future: Call[T] = Call(self.handler, b"", _no_reply, path)
 
         def run() -> None:
             try:
@@ -333,5 +333,5 @@ class Client(ClientBase, Requests):
         return undo_create(self.port, path, session_id)
 
 
-def _no_reply(buf: bytes, pos: int, end: int) -> None:
+def _no_reply(buf: bytes, pos: int, end: int) -> Any:
     """For futures that are no request of their own."""

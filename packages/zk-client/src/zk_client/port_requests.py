@@ -5,6 +5,8 @@ Rule: one line per request; what a body may rely on stands in `port`.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 from . import steps
 
 TYPE_CHECKING = False
@@ -22,15 +24,16 @@ if TYPE_CHECKING:
     T = TypeVar("T")
 
 
-class PortRequests:
+class PortRequests(ABC):
     """What a port asks a server for, and what it knows of the session."""
 
     def __init__(self, client: ClientBase) -> None:
         self._base = client
         self._operations = client.operations
 
+    @abstractmethod
     async def _run(self, call: Call[T]) -> T:
-        raise NotImplementedError
+        """Send a request and wait for its result, not beyond the port's deadline."""
 
     # Requests
 

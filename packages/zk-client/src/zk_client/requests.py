@@ -15,6 +15,8 @@ Safe to call from any thread, and from callbacks of the client.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 from . import steps
 
 TYPE_CHECKING = False
@@ -32,12 +34,14 @@ if TYPE_CHECKING:
     from .watching import Watcher
 
     Watch = Callable[[WatchedEvent], object] | Watcher
-    from typing import Any, Literal, overload
+    from typing import Any, Literal, TypeVar, overload
+
+    T = TypeVar("T")
 else:
     from ._typing import overload
 
 
-class Requests:
+class Requests(ABC):
     """The operations; `Client` adds the session."""
 
     operations: Operations
@@ -46,17 +50,21 @@ class Requests:
     port: BlockingPort
     _default_acl: Sequence[ACL] | None
 
-    def _run(self, call: Call[Any]) -> Any:
-        raise NotImplementedError
+    @abstractmethod
+    def _run(self, call: Call[T]) -> T:
+        """Send a request and wait for its result."""
 
-    def _submit(self, call: Call[Any]) -> Any:
-        raise NotImplementedError
+    @abstractmethod
+    def _submit(self, call: Call[T]) -> Call[T]:
+        """Send a request, and return it as the future it is."""
 
-    def _body(self, body: Coroutine[Any, Any, Any]) -> Any:
-        raise NotImplementedError
+    @abstractmethod
+    def _body(self, body: Coroutine[object, None, T]) -> T:
+        """Take steps one after the other, and return what they come to."""
 
-    def _body_async(self, path: str, body: Coroutine[Any, Any, Any]) -> Any:
-        raise NotImplementedError
+    @abstractmethod
+    def _body_async(self, path: str, body: Coroutine[object, None, T]) -> Call[T]:
+        """Take steps beside the caller, and return the future of what they come to."""
 
     # Reading
 
@@ -66,19 +74,19 @@ class Requests:
         watch: called once with the first WatchedEvent that concerns the node's data, or a `watcher()`.
         Raises NoNodeError (and leaves no watch), NoAuthError.
         """
-        return self.handler.call(self.operations.get(path, watch), self.call_timeout)  # type: ignore[no-any-return, arg-type]
+        return self.handler.call(self.operations.get(path, watch), self.call_timeout)
 
     def get_async(self, path: str, watch: Watch | None = None) -> Call[tuple[bytes | None, Stat]]:
         """As `get`, returning a future at once."""
-        return self._submit(self.operations.get(path, watch))  # type: ignore[no-any-return, arg-type]
+        return self._submit(self.operations.get(path, watch))
 
     def exists(self, path: str, watch: Watch | None = None) -> Stat | None:
         """Return a node's Stat, or None when there is none; a watch is left in both cases."""
-        return self._run(self.operations.exists(path, watch))  # type: ignore[no-any-return, arg-type]
+        return self._run(self.operations.exists(path, watch))
 
     def exists_async(self, path: str, watch: Watch | None = None) -> Call[Stat | None]:
         """As `exists`, returning a future at once."""
-        return self._submit(self.operations.exists(path, watch))  # type: ignore[no-any-return, arg-type]
+        return self._submit(self.operations.exists(path, watch))
 
     @overload
     def get_children(
@@ -96,7 +104,7 @@ class Requests:
         watch: called once when a child is created or deleted, or the node itself is deleted.
         Raises NoNodeError (and leaves no watch), NoAuthError.
         """
-        return self._run(self._children(path, watch, include_data))  # type: ignore[no-any-return]
+        return self._run(self._children(path, watch, include_data))
 
     @overload
     def get_children_async(
@@ -106,63 +114,63 @@ class Requests:
     def get_children_async(
         self, path: str, watch: Watch | None = None, *, include_data: Literal[True]
     ) -> Call[tuple[list[str], Stat]]: ...
-    def get_children_async(
-        self, path: str, watch: Watch | None = None, include_data: bool = False
-    ) -> Call[list[str]] | Call[tuple[list[str], Stat]]:
+    def get_children_async(self, path: str, watch: Watch | None = None, include_data: bool = False) -> Call[Any]:
         """As `get_children`, returning a future at once."""
-        return self._submit(self._children(path, watch, include_data))  # type: ignore[no-any-return]
+        return self._submit(self._children(path, watch, include_data))
 
-    def _children(self, path: str, watch: Any, include_data: bool) -> Call[Any]:
+    def _children(self, path: str, watch: Watch | None, include_data: bool) -> Call[list[str] | tuple[list[str], Stat]]:
         operations = self.operations
-        return (operations.get_children_with_stat if include_data else operations.get_children)(path, watch)
+        read: Any = operations.get_children_with_stat if include_data else operations.get_children
+        call: Call[list[str] | tuple[list[str], Stat]] = read(path, watch)
+        return call
 
     def get_acls(self, path: str) -> tuple[list[ACL], Stat]:
         """Return a node's access control list and Stat; without ADMIN permission digests read "user:x"."""
-        return self._run(self.operations.get_acls(path))  # type: ignore[no-any-return]
+        return self._run(self.operations.get_acls(path))
 
     def get_acls_async(self, path: str) -> Call[tuple[list[ACL], Stat]]:
         """As `get_acls`, returning a future at once."""
-        return self._submit(self.operations.get_acls(path))  # type: ignore[no-any-return]
+        return self._submit(self.operations.get_acls(path))
 
     def get_all_children_number(self, path: str) -> int:
         """Return how many nodes lie below a node, at any depth (servers of 3.6 and newer)."""
-        return self._run(self.operations.get_all_children_number(path))  # type: ignore[no-any-return]
+        return self._run(self.operations.get_all_children_number(path))
 
     def get_all_children_number_async(self, path: str) -> Call[int]:
         """As `get_all_children_number`, returning a future at once."""
-        return self._submit(self.operations.get_all_children_number(path))  # type: ignore[no-any-return]
+        return self._submit(self.operations.get_all_children_number(path))
 
     def get_ephemerals(self, prefix: str = "/") -> list[str]:
         """Return the paths of this session's ephemeral nodes at or below a path (servers of 3.6 and newer)."""
-        return self._run(self.operations.get_ephemerals(prefix))  # type: ignore[no-any-return]
+        return self._run(self.operations.get_ephemerals(prefix))
 
     def get_ephemerals_async(self, prefix: str = "/") -> Call[list[str]]:
         """As `get_ephemerals`, returning a future at once."""
-        return self._submit(self.operations.get_ephemerals(prefix))  # type: ignore[no-any-return]
+        return self._submit(self.operations.get_ephemerals(prefix))
 
     def whoami(self) -> list[ClientInfo]:
         """Return the identities the server knows this connection by (servers of 3.7 and newer)."""
-        return self._run(self.operations.whoami())  # type: ignore[no-any-return]
+        return self._run(self.operations.whoami())
 
     def whoami_async(self) -> Call[list[ClientInfo]]:
         """As `whoami`, returning a future at once."""
-        return self._submit(self.operations.whoami())  # type: ignore[no-any-return]
+        return self._submit(self.operations.whoami())
 
     def sync(self, path: str) -> str:
         """Bring the connected server up to date with the leader, then return the path; later reads see it all."""
-        return self._run(self.operations.sync(path))  # type: ignore[no-any-return]
+        return self._run(self.operations.sync(path))
 
     def sync_async(self, path: str) -> Call[str]:
         """As `sync`, returning a future at once."""
-        return self._submit(self.operations.sync(path))  # type: ignore[no-any-return]
+        return self._submit(self.operations.sync(path))
 
     def get_config(self, watch: Watch | None = None) -> tuple[bytes | None, Stat]:
         """Return the ensemble's configuration (the node /zookeeper/config, whatever the chroot) and its Stat."""
-        return self._run(self.operations.get_config(watch))  # type: ignore[no-any-return, arg-type]
+        return self._run(self.operations.get_config(watch))
 
     def get_config_async(self, watch: Watch | None = None) -> Call[tuple[bytes | None, Stat]]:
         """As `get_config`, returning a future at once."""
-        return self._submit(self.operations.get_config(watch))  # type: ignore[no-any-return, arg-type]
+        return self._submit(self.operations.get_config(watch))
 
     def multi_read(self) -> ReadBatch:
         """Begin a batch of reads that travel together (servers of 3.6 and newer)."""
@@ -229,12 +237,12 @@ class Requests:
         """
         call = self._create(path, value, acl, ephemeral, sequence, include_data, container, ttl, unique)
         if not makepath:
-            return self._run(call)  # type: ignore[no-any-return]
+            return self._run(call)
 
-        async def again() -> Any:
+        async def again() -> str | tuple[str, Stat]:
             return self._run(self._create(path, value, acl, ephemeral, sequence, include_data, container, ttl, unique))
 
-        return self._body(steps.create_with_parents(self.port, path, acl, again))  # type: ignore[no-any-return]
+        return self._body(steps.create_with_parents(self.port, path, acl, again))
 
     @overload
     def create_async(
@@ -279,7 +287,7 @@ class Requests:
         container: bool = False,
         ttl: float | None = None,
         unique: bool = False,
-    ) -> Call[str] | Call[tuple[str, Stat]]:
+    ) -> Call[Any]:
         """As `create`, returning a future at once."""
         call = self._create(path, value, acl, ephemeral, sequence, include_data, container, ttl, unique)
         self._submit(call)
@@ -287,13 +295,13 @@ class Requests:
             return call
         first = [call]
 
-        async def again() -> Any:
+        async def again() -> str | tuple[str, Stat]:
             if first:
                 return first.pop().result()
             return self._run(self._create(path, value, acl, ephemeral, sequence, include_data, container, ttl, unique))
 
         body = steps.create_with_parents(self.port, path, acl, again)
-        return self._body_async(path, body)  # type: ignore[no-any-return]
+        return self._body_async(path, body)
 
     def _create(
         self,
@@ -306,9 +314,12 @@ class Requests:
         container: bool,
         ttl: float | None,
         unique: bool,
-    ) -> Call[Any]:
-        make = self.operations.create_with_stat if include_data else self.operations.create
-        return make(path, value, acl, ephemeral, sequence, container=container, ttl=ttl, unique=unique)
+    ) -> Call[str | tuple[str, Stat]]:
+        make: Any = self.operations.create_with_stat if include_data else self.operations.create
+        call: Call[str | tuple[str, Stat]] = make(
+            path, value, acl, ephemeral, sequence, container=container, ttl=ttl, unique=unique
+        )
+        return call
 
     def set(self, path: str, value: bytes | None, version: int = -1) -> Stat:
         """Replace a node's data and return its new Stat.
@@ -316,11 +327,11 @@ class Requests:
         version: the data version the node must have; -1 skips the check.
         Raises NoNodeError, BadVersionError, NoAuthError.
         """
-        return self._run(self.operations.set(path, value, version))  # type: ignore[no-any-return]
+        return self._run(self.operations.set(path, value, version))
 
     def set_async(self, path: str, value: bytes | None, version: int = -1) -> Call[Stat]:
         """As `set`, returning a future at once."""
-        return self._submit(self.operations.set(path, value, version))  # type: ignore[no-any-return]
+        return self._submit(self.operations.set(path, value, version))
 
     def delete(self, path: str, version: int = -1, recursive: bool = False) -> None:
         """Delete a node.
@@ -340,8 +351,8 @@ class Requests:
         """As `delete`, returning a future at once."""
         if recursive:
             self.operations.check_recursive(path, version)
-            return self._body_async(path, steps.delete_recursive(self.port, path))  # type: ignore[no-any-return]
-        return self._submit(self.operations.delete(path, version))  # type: ignore[no-any-return]
+            return self._body_async(path, steps.delete_recursive(self.port, path))
+        return self._submit(self.operations.delete(path, version))
 
     def set_acls(self, path: str, acls: Sequence[ACL], version: int = -1) -> Stat:
         """Replace a node's access control list and return its new Stat.
@@ -349,21 +360,21 @@ class Requests:
         version: the ACL's own version (`Stat.aversion`); -1 skips the check.
         Raises NoNodeError, BadVersionError, InvalidACLError, NoAuthError.
         """
-        return self._run(self.operations.set_acls(path, acls, version))  # type: ignore[no-any-return]
+        return self._run(self.operations.set_acls(path, acls, version))
 
     def set_acls_async(self, path: str, acls: Sequence[ACL], version: int = -1) -> Call[Stat]:
         """As `set_acls`, returning a future at once."""
-        return self._submit(self.operations.set_acls(path, acls, version))  # type: ignore[no-any-return]
+        return self._submit(self.operations.set_acls(path, acls, version))
 
     def ensure_path(self, path: str, acl: Sequence[ACL] | None = None) -> str:
         """Create a node and its parents where they are missing, and return its path."""
         self.operations.full(path)
-        return self._body(steps.ensure_path(self.port, path, acl))  # type: ignore[no-any-return]
+        return self._body(steps.ensure_path(self.port, path, acl))
 
     def ensure_path_async(self, path: str, acl: Sequence[ACL] | None = None) -> Call[str]:
         """As `ensure_path`, returning a future at once."""
         self.operations.full(path)
-        return self._body_async(path, steps.ensure_path(self.port, path, acl))  # type: ignore[no-any-return]
+        return self._body_async(path, steps.ensure_path(self.port, path, acl))
 
     def transaction(self, *, marker: str | None = None) -> Transaction:
         """Begin a transaction: operations that are applied together or not at all.
@@ -389,7 +400,7 @@ class Requests:
         new_members: the whole new list instead of both.   from_config: the version to start from; -1 for any.
         Raises ReconfigDisabledError, NewConfigNoQuorumError, ReconfigInProgressError, BadVersionError, NoAuthError.
         """
-        return self._run(self.operations.reconfig(joining, leaving, new_members, from_config))  # type: ignore[no-any-return]
+        return self._run(self.operations.reconfig(joining, leaving, new_members, from_config))
 
     def reconfig_async(
         self,
@@ -399,7 +410,7 @@ class Requests:
         from_config: int = -1,
     ) -> Call[tuple[bytes | None, Stat]]:
         """As `reconfig`, returning a future at once."""
-        return self._submit(self.operations.reconfig(joining, leaving, new_members, from_config))  # type: ignore[no-any-return]
+        return self._submit(self.operations.reconfig(joining, leaving, new_members, from_config))
 
     # Identity
 
@@ -412,4 +423,4 @@ class Requests:
 
     def add_auth_async(self, scheme: str, credential: str | bytes) -> Call[None]:
         """As `add_auth`, returning a future at once."""
-        return self._submit(self.operations.add_auth(scheme, credential))  # type: ignore[no-any-return]
+        return self._submit(self.operations.add_auth(scheme, credential))

@@ -197,7 +197,7 @@ class Transaction(Draft):
         default_acl: Sequence[ACL] | None,
         marker: str | None = None,
         guid: str = "",
-        run: Callable[[Call[Any]], Any] | None = None,
+        run: Callable[[Call[list[OperationResult]]], list[OperationResult]] | None = None,
     ) -> None:
         super().__init__(operations, default_acl, marker, guid)
         self._run = run
@@ -270,7 +270,9 @@ class ReadDraft:
 class ReadBatch(ReadDraft):
     """Reads that travel together; each succeeds or fails on its own (servers of 3.6 and newer)."""
 
-    def __init__(self, operations: Operations, run: Callable[[Call[Any]], Any] | None = None) -> None:
+    def __init__(
+        self, operations: Operations, run: Callable[[Call[list[ReadResult]]], list[ReadResult]] | None = None
+    ) -> None:
         super().__init__(operations)
         self._run = run
 

@@ -12,7 +12,7 @@ from .requests import Requests
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Coroutine
-    from typing import Any
+    from typing import TypeVar
 
     from zk_wire import Stat
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from .calls import Call
     from .client import Client
     from .requests import Watch
+
+    T = TypeVar("T")
 
 
 class Within(Requests):
@@ -35,18 +37,18 @@ class Within(Requests):
 
     @like(Requests.get)
     def get(self, path: str, watch: Watch | None = None) -> tuple[bytes | None, Stat]:
-        return self._run(self.operations.get(path, watch))  # type: ignore[no-any-return, arg-type]
+        return self._run(self.operations.get(path, watch))
 
-    def _run(self, call: Call[Any]) -> Any:
+    def _run(self, call: Call[T]) -> T:
         return run_blocking(self.port._run(call))
 
-    def _submit(self, call: Call[Any]) -> Any:
+    def _submit(self, call: Call[T]) -> Call[T]:
         return self._client._submit(call)
 
-    def _body(self, body: Coroutine[Any, Any, Any]) -> Any:
+    def _body(self, body: Coroutine[object, None, T]) -> T:
         return run_blocking(body)
 
-    def _body_async(self, path: str, body: Coroutine[Any, Any, Any]) -> Any:
+    def _body_async(self, path: str, body: Coroutine[object, None, T]) -> Call[T]:
         return self._client._body_async(path, body)
 
 
@@ -58,5 +60,5 @@ class AsyncWithin(AsyncRequests):
         self.port = client.port.until(client.port.now() + seconds)
         self._default_acl = client._default_acl
 
-    def _run(self, call: Call[Any]) -> Awaitable[Any]:
+    def _run(self, call: Call[T]) -> Awaitable[T]:
         return self.port._run(call)

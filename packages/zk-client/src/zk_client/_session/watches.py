@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from typing import NamedTuple, Protocol
 
     from zk_wire import EmptyResponse, Request
+
+    from ..states import WatchedEvent
 else:
     from .._typing import NamedTuple, Protocol
 
@@ -45,7 +47,7 @@ _FIRED = {
 class Listener(Protocol):
     """Whoever is told of an event; compared by equality, so that one function is told once."""
 
-    def __call__(self, event: object, /) -> object: ...
+    def __call__(self, event: WatchedEvent, /) -> object: ...
 
 
 class WatchTarget(NamedTuple):

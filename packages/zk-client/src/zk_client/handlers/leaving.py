@@ -8,6 +8,8 @@ because nobody knows its name.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 from .._session.recovery import CreateRecovery
 from .performing import Performing
 
@@ -83,18 +85,19 @@ class Leaving(Performing):
         reply: Any = call.reply
         self.workers.clean_up(self.undo(reply if isinstance(reply, str) else reply[0], self.core.session_id))
 
+    @abstractmethod
     def perform(self) -> None:
         """Do what the core asks for; under the mutex."""
-        raise NotImplementedError
 
 
-class Inline:
+class Inline(ABC):
     """Stands among a call's callbacks for something of the handler's own, done at once when the call is."""
 
     __slots__ = ()
 
+    @abstractmethod
     def __call__(self, call: Any) -> None:
-        raise NotImplementedError
+        """The call is done."""
 
 
 class Release(Inline):

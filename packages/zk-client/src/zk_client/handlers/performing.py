@@ -6,6 +6,8 @@ are told, as the core counts (`after`). How a world tells, connects or waits is 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 from .._session.actions import ChangeState, Connect, Deliver, Disconnect, Log, Probe
 from .._session.machine import IDLE
 
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from ..states import SessionState
 
 
-class Performing:
+class Performing(ABC):
     """A handler's part between the core and the world; a world overrides everything but `act`."""
 
     core: SessionCore
@@ -68,34 +70,34 @@ class Performing:
         else:
             self._note(action)
 
+    @abstractmethod
     def _settle(self, call: Call[Any]) -> None:
         """Mark a call as done, wake whoever waits for it, and have its callbacks run."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _tell(self, listener: Any, event: Any) -> None:
         """Have the user's function called, after everything told before, never here."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _change(self, state: SessionState) -> None:
         """Tell the listeners of the state."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _connect(self, action: Connect) -> None:
         """Begin to connect, in place of whatever attempt there is."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _disconnect(self) -> None:
         """End the connection, or the attempt at one."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _probe(self, action: Probe) -> None:
         """Look for a read-write server, and tell the core."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _note(self, action: Log) -> None:
         """Log a line."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _over(self) -> None:
         """Nothing is left of the session."""
-        raise NotImplementedError
