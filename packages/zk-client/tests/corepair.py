@@ -16,7 +16,8 @@ from typing import Any, TypeVar
 from zk_client._session.actions import ChangeState, Connect, Deliver, Disconnect, Log, Probe
 from zk_client._session.core import SessionCore
 from zk_client._session.machine import CONNECTING, SessionConfig
-from zk_client.calls import Call
+from zk_client.calls import Awaited, Call
+from zk_client.handlers.leaving import leaves
 from zk_client.hosts import HostList, parse_hosts
 from zk_client.operations import Operations
 from zk_client.retry import RetryPolicy
@@ -111,6 +112,18 @@ class CorePair:
         self.core.cancelled(call)
         self.settle()
         return True
+
+    def abandon(self, call: Call[Any]) -> None:
+        """As the handlers do with a call that is under way; what it left behind is the test's to look at."""
+        call.to_undo = leaves(call)
+        self.cancel(call)
+
+    def undo(self, call: Call[Any]) -> None:
+        """Nothing: there is nobody to do it."""
+
+    def waiter(self, call: Call[Any]) -> Awaited:
+        """Nothing is awaited here."""
+        raise AssertionError(f"{call!r} is awaited")
 
     def call_when_done(self, call: Call[Any], function: Any) -> None:
         """Not needed here."""

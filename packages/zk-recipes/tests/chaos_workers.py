@@ -176,8 +176,8 @@ async def transact(worker: Worker) -> None:
             prefix,
             lambda port, p=prefix: port.create_with_stat(p, ephemeral=True, sequence=True, unique=True),
         )
-        if made.outcome is UNKNOWN and session is not None:
-            # A deadline that passed leaves a node that the caller is to look after; this is how.
+        if made.detail.startswith("ConnectionLostError") and made.outcome is UNKNOWN and session is not None:
+            # Whoever is told so is to look after the node; this is how. What a deadline leaves behind is the client's.
             worker.port.background_delete(f"{root}/own", guid, session)
         if made.applied and worker.random.random() < 0.5:
             await worker.do("delete", made.detail, lambda port, path=made.detail: port.delete(path))

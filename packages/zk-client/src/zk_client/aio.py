@@ -106,7 +106,7 @@ class AsyncClient(ClientBase, AsyncRequests):
         self._world = self.handler = handler
         self.operations = Operations(self.handler, self.chroot, default_acl, max_request)
         self.port = AsyncPort(self)
-        self.handler.undo = self._undo
+        self.handler.undoing = self._undo
         self._interrupt = AsyncEvent()
         self._present(auth_data)
         if follow_config:

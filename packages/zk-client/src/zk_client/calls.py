@@ -38,11 +38,13 @@ class CallOwner(Protocol):
 
     def cancel(self, call: Call[Any]) -> bool: ...
 
-    def submit(self, call: Call[Any]) -> None: ...
+    def submit(self, call: Call[Any]) -> object: ...
 
     def waiter(self, call: Call[Any]) -> Awaited: ...
 
     def abandon(self, call: Call[Any]) -> None: ...
+
+    def undo(self, call: Call[Any]) -> None: ...
 
     def call_when_done(self, call: Call[Any], function: Callable[[Call[Any]], object]) -> None: ...
 
@@ -74,7 +76,7 @@ class Call(Exchange[R], Generic[R]):
     absent_is_none: bool = False
     losses: int = 0
     abandoned: bool = False
-    to_undo: bool = False  # abandoned, but what it has made is to be found and deleted
+    to_undo: bool = False  # abandoned, but what it has left behind is to be found and deleted
     armed: int | None = None  # the table in which its reply has armed a watch that was not there before
 
     def __init__(

@@ -129,7 +129,7 @@ class Client(ClientBase, Requests):
         self._world = self.handler = handler
         self.operations = Operations(self.handler, self.chroot, default_acl, max_request)
         self.port = BlockingPort(self)
-        self.handler.undo = self._undo
+        self.handler.undoing = self._undo
         self._interrupt = self.port.event()
         self._present(auth_data)
         if follow_config:

@@ -13,6 +13,8 @@ What every implementation promises, beside the single docstrings:
 - *Outcome.* A call that fails because the connection did raises ConnectionLostError, SessionExpiredError or
   OperationTimeoutError with ``.outcome``. A write whose request went out is resolved by the port where the
   protocol allows telling; where it does not, the outcome is ``Outcome.UNKNOWN``.
+- *Leaving.* A sequential node whose create ended without an answer (its time was up, or it was cancelled) is deleted
+  again by the port, should it have been made; nobody may adopt it. What a transaction has made stays.
 - *Cancellation.* Any ``await`` of a body may end with an exception of the outside world (a cancelled task, a
   killed greenlet, KeyboardInterrupt). The plain functions (no ``async``) never do, never block and never raise
   for the connection's sake: clean-up may rest on them.

@@ -234,6 +234,8 @@ class Requests(ABC):
         your own, so that a lost reply can be resolved for any kind of node, and that nobody else deletes the node
         while this session lives if it is ephemeral.
         Raises NodeExistsError, NoNodeError (the parent is missing), NoChildrenForEphemeralsError, InvalidACLError.
+        When a caller leaves before it has learned the name of a sequential node (its time is up, or it was cancelled),
+        the client deletes the node again should it be made all the same. A node without a number stays.
         """
         call = self._create(path, value, acl, ephemeral, sequence, include_data, container, ttl, unique)
         if not makepath:
@@ -381,6 +383,9 @@ class Requests(ABC):
 
         marker: an existing node under which the transaction leaves an ephemeral node for a moment, whose presence
         proves that it was applied when its reply is lost; costs one more request, which nobody waits for.
+        When a caller leaves before the reply (its time is up, or it was cancelled), the transaction may be applied all
+        the same, and then stays, with any sequential node it has made: to undo a part of it would be a change that
+        nobody has asked for. A marker goes.
         """
         from .transactions import Transaction
 

@@ -32,6 +32,7 @@ from zk_wire import (
 from ._session.transaction_recovery import TransactionRecovery
 from .calls import Call
 from .errors import TransactionFailedError
+from .handlers.leaving import Inline
 from .operations import check_value, check_version, create_kind, encode_acls
 
 TYPE_CHECKING = False
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
     from zk_wire import ACL, Stat
 
+    from .calls import CallOwner
     from .operations import Operations
     from .port import Operation, OperationResult
 
@@ -156,8 +158,10 @@ class Draft:
         payload = request.payload()
         self._operations.check_size("transaction", payload)
         call: Call[Any] = Call(self._operations.owner, payload, decode, None)
-        call.recovery = TransactionRecovery(operations, unique)
+        call.recovery = TransactionRecovery(operations, unique, self._marker)
         call.convert = self._results
+        if self._marker is not None:
+            call.callbacks = [_Unmark(self._operations.owner)]
         return call
 
     def _results(self, results: Sequence[Any]) -> list[OperationResult]:
@@ -182,6 +186,19 @@ class Draft:
             self._marker_removed = True
             self._operations.owner.submit(self._operations.delete(self._marker))
         return given
+
+
+class _Unmark(Inline):
+    """Sees to the marker of a transaction that has lost its reply, and perhaps was applied."""
+
+    __slots__ = ("_owner",)
+
+    def __init__(self, owner: CallOwner) -> None:
+        self._owner = owner
+
+    def __call__(self, call: Call[Any]) -> None:
+        if call.failure is not None and not call.to_undo:
+            self._owner.undo(call)
 
 
 class Transaction(Draft):

@@ -450,7 +450,7 @@ class SessionCore(Machine):
         phase = self.phase
         if phase == IDLE:
             return
-        if self._lost and not self._lost.investigating and now >= self._lost.since + self._resolve_timeout:
+        if self._lost.waited_for and not self._lost.investigating and now >= self._lost.since + self._resolve_timeout:
             self._lost.give_up()
         if phase < PREPARING and self.session_id and now >= self.timers.local_expiry:
             silent = now - self.timers.received
@@ -507,7 +507,7 @@ class SessionCore(Machine):
                 times.append(timers.ping_due())
             if self._search is not None and not self._search.running:
                 times.append(self._search.due)
-        if self._lost and not self._lost.investigating:
+        if self._lost.waited_for and not self._lost.investigating:
             times.append(self._lost.since + self._resolve_timeout)
         return min(times, default=None)
 

@@ -39,12 +39,17 @@ class LostWrites:
     def __len__(self) -> int:
         return len(self._lost)
 
+    @property
+    def waited_for(self) -> bool:
+        """Whether anybody waits for one of them; what is only to be undone may take as long as the session lives."""
+        return any(not call.to_undo for call, _ in self._lost)
+
     def __contains__(self, call: object) -> bool:
         return any(lost is call for lost, _ in self._lost)
 
     def add(self, calls: Sequence[Call[Any]], baseline: int, now: float) -> None:
         """Take writes in the order they were sent; `baseline` is the highest zxid a reply had shown."""
-        if not self._lost:
+        if not self.waited_for:
             self.since = now
         self._lost.extend((call, baseline) for call in calls)
 
@@ -54,12 +59,16 @@ class LostWrites:
             self._forgotten.update(call.recovery.rivals())
 
     def give_up(self) -> None:
-        """Declare everything unknown."""
-        lost, self._lost = self._lost, []
+        """Declare everything unknown that somebody waits for."""
         self.investigating = False
-        for call, _ in lost:
+        for call in self._keep_what_is_to_undo():
             self.forget(call)
             self._finish(call, UNKNOWN)
+
+    def _keep_what_is_to_undo(self) -> list[Call[Any]]:
+        lost = self._lost
+        self._lost = [(call, baseline) for call, baseline in lost if call.to_undo]
+        return [call for call, _ in lost if not call.to_undo]
 
     def take(self) -> list[Call[Any]]:
         """Hand every write back without a verdict: the session they belong to is over."""
@@ -90,10 +99,8 @@ class LostWrites:
         def synced(step: Step, now: float) -> None:
             # A read-only server refuses sync; what it shows may be old, so nothing follows from it.
             if step.error:
-                for call, _ in self._lost:
-                    self.forget(call)
-                self._verdicts = [UNKNOWN] * len(self._lost)
-                self._conclude(now, done)
+                self.give_up()
+                done(now)
                 return
             for index, (call, baseline) in enumerate(self._lost):
                 assert call.recovery is not None

@@ -104,6 +104,18 @@ class Recovery:
         """The names among them by which it is recognised."""
         return self.rivals()
 
+    @property
+    def leaves(self) -> bool:
+        """Whether it may make a node that nobody knows of but who sees its reply."""
+        return False
+
+    def left_behind(self, reply: Any) -> str | None:
+        """That node, by the user's path.
+
+        reply: of a write that was applied; None for one that may have been.
+        """
+        return None
+
 
 UNTELLABLE = Recovery()
 
@@ -122,6 +134,16 @@ class CreateRecovery(Recovery):
 
     def rivals(self) -> frozenset[str]:
         return names_of(self.path, sequential=self.mode.is_sequential)
+
+    @property
+    def leaves(self) -> bool:
+        return self.mode.is_sequential
+
+    def left_behind(self, reply: Any) -> str | None:
+        if reply is None or not self.leaves:
+            return None
+        path: str = reply if isinstance(reply, str) else reply[0]
+        return path
 
     def investigate(self, situation: Situation) -> Investigation:
         if self.mode.is_sequential:

@@ -16,6 +16,7 @@ from zk_wire import (
     CreateResult,
     DeleteRequest,
     DeleteResult,
+    ErrorResult,
     ExistsRequest,
     OpCode,
     Outcome,
@@ -43,13 +44,15 @@ class TransactionRecovery(Recovery):
     """A multi, by one of its creates.
 
     operations: with the server's paths.   unique: positions of creates whose names are the caller's alone.
+    marker: the user's path of the marker node among them.
     """
 
-    __slots__ = ("_operations", "_unique", "_witness")
+    __slots__ = ("_marker", "_operations", "_unique", "_witness")
 
-    def __init__(self, operations: Sequence[Any], unique: set[int]) -> None:
+    def __init__(self, operations: Sequence[Any], unique: set[int], marker: str | None = None) -> None:
         self._operations = operations
         self._unique = unique
+        self._marker = marker
         self._witness = self._choose_witness()
 
     def _choose_witness(self) -> int | None:
@@ -64,6 +67,14 @@ class TransactionRecovery(Recovery):
             if CreateMode(operation.flags).is_ephemeral and best is None:
                 best = index
         return best
+
+    @property
+    def leaves(self) -> bool:
+        # Only the marker is the client's own. What else it has done may be undone by nobody: it is one with the rest.
+        return self._marker is not None
+
+    def left_behind(self, reply: Any) -> str | None:
+        return None if reply and isinstance(reply[-1], ErrorResult) else self._marker
 
     def rivals(self) -> frozenset[str]:
         names: frozenset[str] = frozenset()

@@ -4,9 +4,9 @@ Rule: it decides nothing. On its loop it tells the session core what happened an
 it belongs to the loop's thread.
 
 How a request travels. The first one is written at once; those that follow while it is under way are written together
-when the loop comes round. A caller waits on a future of its own. A caller that is cancelled leaves its request behind:
-one that was not sent never will be; the reply of one that was is consumed, and what a sequential create has made by
-then is deleted again, because nobody knows its name.
+when the loop comes round. A caller waits on a future of its own. A caller that is cancelled, or runs out of time,
+leaves its request behind: one that was not sent never will be; the reply of one that was is consumed, and what a
+sequential create has made by then is deleted again, because nobody knows its name; so is the marker of a transaction.
 
 An idle client costs one timer: the core's deadlines only move on while nothing but bytes arrives, so the timer is set
 anew when it has fired, or when the session has changed.
@@ -24,10 +24,9 @@ from weakref import WeakSet
 from zk_wire import Outcome
 
 from .._session.machine import CLOSING, IDLE
-from .._session.recovery import CreateRecovery
 from ..errors import CallTimeoutError, ConfigurationError
 from ..states import SessionState
-from .leaving import Inline
+from .leaving import Inline, Undo, leaves, left_behind
 from .log import logger
 from .opening import check, open_stream, resolve, search_read_write
 from .performing import Performing
@@ -56,7 +55,7 @@ class AsyncHandler(Performing):
     def __init__(self, core: SessionCore) -> None:
         self.core = core
         self.listeners: list[Callable[[SessionState], object]] = []
-        self.undo: Callable[[str, int], Coroutine[Any, Any, None]] | None = None  # deletes what nobody knows of
+        self.undoing: Callable[[str, int], Coroutine[Any, Any, None]] | None = None  # deletes what nobody knows of
         self._begin()
 
     def _begin(self) -> None:
@@ -211,26 +210,30 @@ class AsyncHandler(Performing):
 
     def abandon(self, call: Call[Any]) -> None:
         """The caller was cancelled, and will never see what its request came to."""
-        recovery = call.recovery
-        sequential = isinstance(recovery, CreateRecovery) and recovery.mode.is_sequential
-        call.to_undo = sequential
-        if call.done:
-            if sequential:
-                self._undo(call)
-            elif call.watch is not None:
-                self.core.disarm(call)
-                self._flush()
-        elif self.core.withdraw(call):
+        if not call.done:
+            self._leave(call)
+        elif call.watch is not None:
+            self.core.disarm(call)
+            self._flush()
+        elif call.failure is None:
+            self.undo(call)
+
+    def _leave(self, call: Call[Any]) -> bool:
+        """Wait for a call no longer; True when its request was never sent and now never will be."""
+        call.to_undo = leaves(call)
+        if self.core.withdraw(call):
             self.core.cancelled(call)
             self.perform()
-        elif sequential:
-            self._add_callback(call, _Undo(self))
+            return True
+        if call.to_undo:
+            self._add_callback(call, Undo(self.undo))
+        return False
 
-    def _undo(self, call: Call[Any]) -> None:
-        if call.error or call.failure is not None or self.undo is None:
-            return
-        reply: Any = call.reply
-        self.clean_up(self.undo(reply if isinstance(reply, str) else reply[0], self.core.session_id))
+    def undo(self, call: Call[Any]) -> None:
+        """Delete what a call has left behind that nobody knows of."""
+        path = left_behind(call)
+        if path is not None and self.undoing is not None:
+            self.clean_up(self.undoing(path, self.core.session_id))
 
     async def _bounded(self, call: Call[Any], timeout: float) -> None:
         if call.done:
@@ -247,11 +250,7 @@ class AsyncHandler(Performing):
             timer.cancel()
         if call.done:
             return
-        withdrawn = self.core.withdraw(call)
-        unknown = call.recovery is not None and not withdrawn
-        if withdrawn:
-            self.core.cancelled(call)
-            self.perform()
+        unknown = not self._leave(call) and call.recovery is not None
         raise CallTimeoutError(
             call.path,
             message=f"no reply for {call.path!r} within {timeout} s",
@@ -545,18 +544,6 @@ class _Waiter(Inline):
     def __call__(self, call: object) -> None:
         if not self._future.done():
             self._future.set_result(None)
-
-
-class _Undo(Inline):
-    """Stands among a call's callbacks for a caller that was cancelled."""
-
-    __slots__ = ("_handler",)
-
-    def __init__(self, handler: AsyncHandler) -> None:
-        self._handler = handler
-
-    def __call__(self, call: Call[Any]) -> None:
-        self._handler._undo(call)
 
 
 def _lapse(future: asyncio.Future[None]) -> None:

@@ -46,7 +46,7 @@ class BlockingHandler(Traffic):
         self._now = runtime.now
         self._callers_read = runtime.callers_read
         self._may_block = runtime.may_block
-        self.undo: Callable[[str, int], Coroutine[Any, Any, None]] | None = None
+        self.undoing: Callable[[str, int], Coroutine[Any, Any, None]] | None = None
         self._begin()
 
     def _begin(self) -> None:

@@ -1,16 +1,17 @@
-"""Callers that leave before their reply comes: interrupted by Ctrl-C, killed, or run out of a `gevent.Timeout`.
+"""Callers that leave before their reply comes: out of time, interrupted by Ctrl-C, killed, or in a `gevent.Timeout`.
 
 Rule: what a caller leaves half done belongs to its connection, so the connection goes, unless it is known that the
 exception came while nothing was under way (`Link.spared`). The request itself stays behind: one that was not sent
 never will be; the reply of one that was is consumed, and what a sequential create has made by then is deleted again,
-because nobody knows its name.
+because nobody knows its name; so is the marker of a transaction.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
-from .._session.recovery import CreateRecovery
+from zk_wire import ConnectionLostError, Outcome
+
 from .performing import Performing
 
 TYPE_CHECKING = False
@@ -31,7 +32,7 @@ class Leaving(Performing):
     poller: Poller
     runtime: Runtime
     workers: Workers
-    undo: Callable[[str, int], Coroutine[Any, Any, None]] | None  # deletes what nobody knows of
+    undoing: Callable[[str, int], Coroutine[Any, Any, None]] | None  # deletes what nobody knows of
     called_back: set[Call[Any]]  # calls under way that have functions to be called
     interrupted_at: float  # when a worker was last interrupted in the middle of something
 
@@ -60,30 +61,37 @@ class Leaving(Performing):
 
     def abandon(self, call: Call[Any]) -> None:
         """The caller will never see what its request came to."""
-        recovery = call.recovery
-        sequential = isinstance(recovery, CreateRecovery) and recovery.mode.is_sequential
         with self.mutex:
             if not call.done:
-                call.to_undo = sequential
-                if self.core.withdraw(call):
-                    self.core.cancelled(call)
-                    self.perform()
-                elif sequential:
-                    if call.callbacks is None:
-                        call.callbacks = []
-                    call.callbacks.append(Undo(self))
+                self._leave(call)
                 return
             if call.watch is not None:
                 self.core.disarm(call)
-        if sequential:
-            self.undo_create(call)
+        if call.failure is None:
+            self.undo(call)
 
-    def undo_create(self, call: Call[Any]) -> None:
-        """Delete the node that a create has made which nobody waits for."""
-        if call.error or call.failure is not None or self.undo is None:
-            return
-        reply: Any = call.reply
-        self.workers.clean_up(self.undo(reply if isinstance(reply, str) else reply[0], self.core.session_id))
+    def out_of_time(self, call: Call[Any]) -> bool:
+        """The caller leaves, unless the call is done: True when its request was never sent and now never will be."""
+        with self.mutex:
+            return not call.done and self._leave(call)
+
+    def _leave(self, call: Call[Any]) -> bool:
+        call.to_undo = leaves(call)
+        if self.core.withdraw(call):
+            self.core.cancelled(call)
+            self.perform()
+            return True
+        if call.to_undo:
+            if call.callbacks is None:
+                call.callbacks = []
+            call.callbacks.append(Undo(self.undo))
+        return False
+
+    def undo(self, call: Call[Any]) -> None:
+        """Delete what a call has left behind that nobody knows of."""
+        path = left_behind(call)
+        if path is not None and self.undoing is not None:
+            self.workers.clean_up(self.undoing(path, self.core.session_id))
 
     @abstractmethod
     def perform(self) -> None:
@@ -115,13 +123,28 @@ class Release(Inline):
 class Undo(Inline):
     """For a caller that has left."""
 
-    __slots__ = ("_handler",)
+    __slots__ = ("_undo",)
 
-    def __init__(self, handler: Leaving) -> None:
-        self._handler = handler
+    def __init__(self, undo: Callable[[Call[Any]], None]) -> None:
+        self._undo = undo
 
     def __call__(self, call: Any) -> None:
-        self._handler.undo_create(call)
+        self._undo(call)
+
+
+def leaves(call: Call[Any]) -> bool:
+    """Whether a call may make a node that nobody knows of but who sees its reply."""
+    return call.recovery is not None and call.recovery.leaves
+
+
+def left_behind(call: Call[Any]) -> str | None:
+    """The node that a call has made, or may have, and that nobody knows of; by the user's path."""
+    if call.recovery is None or call.error:
+        return None
+    if call.failure is None:
+        return call.recovery.left_behind(call.reply)
+    lost = isinstance(call.failure, ConnectionLostError) and call.failure.outcome is not Outcome.NOT_APPLIED
+    return call.recovery.left_behind(None) if lost else None
 
 
 def release(lock: Any) -> None:

@@ -207,9 +207,9 @@ class Traffic(Leaving):
         try:
             self.wait(call, timeout, since)
         except CallTimeoutError as error:
-            if self.cancel(call):
+            if self.out_of_time(call):
                 error.outcome = Outcome.NOT_APPLIED
-            elif call.done:
+            elif call.done and not call.to_undo:
                 return  # the reply came at the last moment
             raise
         except BaseException:

@@ -1,0 +1,275 @@
+"""Writes whose callers have left: what they make by then that nobody knows of is deleted again, in every world.
+
+A caller leaves when its time is up (`within`, `call_timeout`), when it is cancelled, killed or interrupted; those have
+tests of their own as well, by world. What is not undone is a transaction: it is one with the rest of it.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from corepair import SESSION, CorePair, stat
+from either import MakeEither, making
+
+from zk_client import CallTimeoutError, Client, ConnectionLostError, Outcome, run_blocking
+from zk_client._session.transaction_recovery import TransactionRecovery
+from zk_client.handlers.leaving import left_behind
+from zk_testing import EmbeddedServer, Settings
+from zk_testing.faults import FaultProxy
+from zk_wire import (
+    CreateMode,
+    CreateRequest,
+    CreateResponse,
+    ErrorResult,
+    ExistsRequest,
+    ExistsResponse,
+    GetChildren2Request,
+    GetChildren2Response,
+    SetDataRequest,
+    SetDataResponse,
+    SyncRequest,
+    SyncResponse,
+)
+
+PATIENCE = 20.0
+NO_GEVENT = pytest.mark.skipif(importlib.util.find_spec("gevent") is None, reason="gevent is not installed")
+
+
+@contextmanager
+def greenlets() -> Iterator[MakeEither]:
+    """Make clients of the greenlets' world, in this thread's hub."""
+    made: list[Client] = []
+
+    def make(hosts: str, timeout: float = 6.0, **options: Any) -> Client:
+        made.append(Client(hosts, timeout, runtime="gevent", **options))
+        made[-1].start()
+        return made[-1]
+
+    try:
+        yield make
+    finally:
+        for zk in made:
+            zk.stop()
+
+
+@pytest.fixture(params=["threads", "asyncio", pytest.param("gevent", marks=NO_GEVENT)])
+def make(request: pytest.FixtureRequest) -> Iterator[MakeEither]:
+    with greenlets() if request.param == "gevent" else making(request.param) as make:
+        yield make
+
+
+@pytest.fixture
+def server() -> Iterator[EmbeddedServer]:
+    with EmbeddedServer(settings=Settings(tick_ms=100)) as server:
+        yield server
+
+
+@pytest.fixture
+def proxy(server: EmbeddedServer) -> Iterator[FaultProxy]:
+    with FaultProxy(server) as proxy:
+        yield proxy
+
+
+def children(server: EmbeddedServer, path: str) -> list[str]:
+    return server.call(lambda core: sorted(core.tree.nodes[path].children))
+
+
+def until(zk: Any, condition: Callable[[], bool]) -> None:
+    """Wait for what the client does in its own time; its world goes on meanwhile."""
+    deadline = time.monotonic() + PATIENCE
+    never = threading.Event()
+    while not condition():
+        assert time.monotonic() < deadline
+        if isinstance(zk, Client):
+            run_blocking(zk.port.sleep(0.005))
+        else:
+            never.wait(0.005)
+
+
+def ask(zk: Any, function: Callable[[Any], Any]) -> Any:
+    """Call something with a client, where the client lives."""
+    return function(zk) if isinstance(zk, Client) else zk.run(function, zk.client)
+
+
+BOUNDS: dict[str, dict[str, float]] = {"within": {}, "call_timeout": {"call_timeout": 0.3}}
+
+
+def bounded(zk: Any, bound: str) -> Any:
+    """A client's operations, of which none takes longer than 0.3 s."""
+    return zk.within(0.3) if bound == "within" else zk
+
+
+# Sequential nodes
+
+
+@pytest.mark.parametrize("bound", BOUNDS)
+@pytest.mark.parametrize("reply", ["comes late", "was lost before", "is lost afterwards"])
+def test_a_sequential_node_whose_create_ran_out_of_time_is_deleted(
+    make: MakeEither, server: EmbeddedServer, proxy: FaultProxy, reply: str, bound: str
+) -> None:
+    zk = make(proxy.hosts, **BOUNDS[bound])
+    zk.create("/q")
+    session = zk.session_id
+    if reply == "was lost before":
+        proxy.lose_reply("create", then="freeze")
+    else:
+        proxy.freeze("to_client")
+    with pytest.raises(CallTimeoutError) as late:
+        ask(zk, lambda client: bounded(client, bound).create("/q/n-", ephemeral=True, sequence=True))
+    assert late.value.outcome is Outcome.UNKNOWN
+    until(zk, lambda: len(children(server, "/q")) == 1)
+    if reply != "comes late":
+        proxy.cut()
+    proxy.heal()
+    until(zk, lambda: children(server, "/q") == [])
+    assert zk.session_id == session
+
+
+@pytest.mark.parametrize("bound", BOUNDS)
+def test_a_create_that_ran_out_of_time_before_it_was_sent_makes_nothing(
+    make: MakeEither, server: EmbeddedServer, proxy: FaultProxy, bound: str
+) -> None:
+    zk = make(proxy.hosts, **BOUNDS[bound])
+    zk.create("/q")
+    proxy.refuse()
+    proxy.cut()
+    until(zk, lambda: not zk.connected)
+    with pytest.raises(CallTimeoutError) as late:
+        ask(zk, lambda client: bounded(client, bound).create("/q/n-", sequence=True))
+    assert late.value.outcome is Outcome.NOT_APPLIED
+    proxy.heal()
+    until(zk, lambda: zk.connected)
+    assert zk.get_children("/q") == []
+
+
+def test_a_node_that_was_named_stays_though_its_create_ran_out_of_time(
+    make: MakeEither, server: EmbeddedServer, proxy: FaultProxy
+) -> None:
+    zk = make(proxy.hosts)
+    proxy.freeze("to_client")
+    with pytest.raises(CallTimeoutError):
+        ask(zk, lambda client: client.within(0.2).create("/named"))
+    proxy.heal()
+    zk.sync("/")
+    assert zk.exists("/named") is not None
+
+
+def test_a_future_that_was_asked_too_early_is_not_given_up(server: EmbeddedServer, proxy: FaultProxy) -> None:
+    with Client(proxy.hosts, runtime="threads") as zk:
+        zk.create("/q")
+        proxy.freeze("to_client")
+        creating = zk.create_async("/q/n-", sequence=True)
+        with pytest.raises(CallTimeoutError):
+            creating.result(0.1)
+        proxy.heal()
+        assert creating.result(PATIENCE) == "/q/n-0000000000"
+        zk.sync("/")
+        assert zk.get_children("/q") == ["n-0000000000"]
+
+
+# Transactions
+
+
+@pytest.mark.parametrize("reply", ["comes late", "is lost afterwards"])
+def test_a_transaction_that_ran_out_of_time_is_there_as_a_whole_and_leaves_no_marker(
+    make: MakeEither, server: EmbeddedServer, proxy: FaultProxy, reply: str
+) -> None:
+    zk = make(proxy.hosts)
+    for path in ("/q", "/marks"):
+        zk.create(path)
+    proxy.freeze("to_client")
+
+    def commit(client: Any) -> Any:
+        draft = client.within(0.2).transaction(marker="/marks")
+        return draft.create("/q/n-", sequence=True).set_data("/q", b"new").commit()
+
+    with pytest.raises(CallTimeoutError) as late:
+        ask(zk, commit)
+    assert late.value.outcome is Outcome.UNKNOWN
+    until(zk, lambda: len(children(server, "/marks")) == 1)
+    if reply == "is lost afterwards":
+        proxy.cut()
+    proxy.heal()
+    until(zk, lambda: children(server, "/marks") == [])
+    # Undoing a part would make something that the caller never asked for; so the whole of it stays.
+    assert zk.get_children("/q") == ["n-0000000000"]
+    assert zk.get("/q")[0] == b"new"
+
+
+def test_a_transaction_whose_results_are_lost_leaves_no_marker(
+    make: MakeEither, server: EmbeddedServer, proxy: FaultProxy
+) -> None:
+    zk = make(proxy.hosts)
+    for path in ("/q", "/marks"):
+        zk.create(path)
+    proxy.lose_reply("multi")
+    with pytest.raises(ConnectionLostError) as lost:
+        ask(zk, lambda client: client.transaction(marker="/marks").create("/q/n-", sequence=True).commit())
+    assert lost.value.outcome is Outcome.APPLIED
+    until(zk, lambda: children(server, "/marks") == [])
+    assert zk.get_children("/q") == ["n-0000000000"]
+
+
+def test_a_refused_transaction_has_no_marker_to_delete() -> None:
+    marker = CreateRequest("/marks/guid", b"", [], CreateMode.EPHEMERAL)
+    recovery = TransactionRecovery([SetDataRequest("/q", b"", 7), marker], {1}, "/marks/guid")
+    assert recovery.left_behind([ErrorResult(-103), ErrorResult(-2)]) is None
+    assert recovery.left_behind(None) == "/marks/guid"
+
+
+# Looking for what a caller has left behind
+
+
+def test_what_nobody_waits_for_is_looked_up_however_long_the_connection_is_gone() -> None:
+    pair = CorePair(timeout=60.0, resolve_timeout=1.0)
+    pair.open()
+    pair.submit(pair.operations.set("/x", b""))
+    pair.reply(pair.next(SetDataRequest), SetDataResponse(stat()), zxid=100)
+    left = pair.submit(pair.operations.create("/q/n-", ephemeral=True, sequence=True))
+    waited = pair.submit(pair.operations.create("/q/m-", ephemeral=True, sequence=True))
+    pair.abandon(left)
+    pair.close()
+    pair.wait_for(5.0)
+    assert waited.done and isinstance(waited.failure, ConnectionLostError)
+    assert not left.done
+    pair.reopen()
+    pair.reply(pair.next(SyncRequest), SyncResponse("/"))
+    pair.reply(pair.next(GetChildren2Request), GetChildren2Response(["n-0000000007"], stat(pzxid=200)))
+    pair.reply(pair.next(ExistsRequest), ExistsResponse(stat(czxid=200, ephemeral_owner=SESSION)))
+    assert left.done and left_behind(left) == "/q/n-0000000007"
+
+
+def test_what_a_read_only_server_cannot_tell_is_asked_of_the_next() -> None:
+    pair = CorePair(timeout=60.0, read_only=True)
+    pair.open()
+    pair.submit(pair.operations.set("/x", b""))
+    pair.reply(pair.next(SetDataRequest), SetDataResponse(stat()), zxid=100)
+    left = pair.submit(pair.operations.create("/q/n-", ephemeral=True, sequence=True))
+    pair.abandon(left)
+    pair.close()
+    pair.reopen(read_only=True)
+    pair.reply(pair.next(SyncRequest), err=-119)
+    assert not left.done
+    pair.close()
+    pair.reopen()
+    pair.reply(pair.next(SyncRequest), SyncResponse("/"))
+    pair.reply(pair.next(GetChildren2Request), GetChildren2Response([], stat(pzxid=50)))
+    assert left.done and left_behind(left) is None
+
+
+def test_a_create_that_was_answered_is_not_looked_up_again() -> None:
+    pair = CorePair()
+    pair.open()
+    left = pair.submit(pair.operations.create("/q/n-", sequence=True))
+    pair.abandon(left)
+    pair.reply(pair.next(CreateRequest), CreateResponse("/q/n-0000000001"))
+    assert left_behind(left) == "/q/n-0000000001"
+    pair.close()
+    pair.reopen()
+    assert pair.kinds() == []
