@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from child_process import announced, finish, python
 
 from zk_testing import _ports
 from zk_testing.cluster import Cluster, live_clusters, recently_stopped, start_cluster
@@ -402,20 +402,6 @@ def test_a_forked_child_that_exits_leaves_its_parents_servers_alone() -> None:
         assert (process.returncode, output, errors) == (0, "standalone True\n", "")
 
 
-def finish(process: subprocess.Popen[str]) -> tuple[str, str]:
-    """What the process still prints, and its errors, until it ends.
-
-    Not communicate(): that forgets what reading a line has read ahead.
-    """
-    assert process.stdout is not None
-    assert process.stderr is not None
-    assert process.stdin is not None
-    process.stdin.close()
-    output, errors = process.stdout.read(), process.stderr.read()
-    process.wait(timeout=30)
-    return output, errors
-
-
 @contextmanager
 def in_a_process(*lines: str) -> Iterator[subprocess.Popen[str]]:
     """A test process of its own with a cluster; it announces the server's pid and the folder, then runs the lines."""
@@ -428,20 +414,10 @@ def in_a_process(*lines: str) -> Iterator[subprocess.Popen[str]]:
         "print(cluster[0].pid, cluster.folder, flush=True)",
         *lines,
     ]
-    with subprocess.Popen(
-        [sys.executable, "-c", "\n".join(program)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
+    with python(*program) as process:
+        yield process
 
 
 def _announced(process: subprocess.Popen[str]) -> tuple[int, str]:
-    assert process.stdout is not None
-    pid, folder = process.stdout.readline().split()
+    pid, folder = announced(process)
     return int(pid), folder

@@ -384,6 +384,16 @@ def test_a_member_that_lacks_what_others_have_logged_cannot_be_elected() -> None
     assert data_at(ensemble, 1, "/a") == b""
 
 
+# Connections
+
+
+def test_a_connection_that_its_client_ended_is_forgotten() -> None:
+    ensemble = ensemble_of(3)
+    gone, stays = talk(ensemble, 1), talk(ensemble, 2)
+    gone.lose()
+    assert list(ensemble._connections.values()) == [stays.line]
+
+
 # Copies of the tree
 
 

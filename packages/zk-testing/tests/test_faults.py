@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Iterator
 
 import pytest
 from toy import ToyServer
@@ -28,25 +27,6 @@ from zk_wire import (
 CREATE = CreateRequest("/a", b"", OPEN_ACL_UNSAFE, 0)
 DELETE = DeleteRequest("/a", -1)
 SET = SetDataRequest("/a", b"", -1)
-
-
-@pytest.fixture
-def upstream() -> Iterator[ToyServer]:
-    with ToyServer() as server:
-        yield server
-
-
-@pytest.fixture
-def proxy(upstream: ToyServer) -> Iterator[FaultProxy]:
-    with FaultProxy(upstream) as proxy:
-        yield proxy
-
-
-@pytest.fixture
-def raw(proxy: FaultProxy) -> Iterator[RawClient]:
-    client = RawClient(proxy.address, reply_timeout=5.0)
-    yield client
-    client.close()
 
 
 def silent(raw: RawClient) -> None:

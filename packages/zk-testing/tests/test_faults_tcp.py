@@ -32,25 +32,6 @@ CONNECT = bytes.fromhex("0000002d" + 12 * "00" + "00002710" + 8 * "00" + "000000
 
 
 @pytest.fixture
-def upstream() -> Iterator[ToyServer]:
-    with ToyServer() as server:
-        yield server
-
-
-@pytest.fixture
-def proxy(upstream: ToyServer) -> Iterator[FaultProxy]:
-    with FaultProxy(upstream) as proxy:
-        yield proxy
-
-
-@pytest.fixture
-def raw(proxy: FaultProxy) -> Iterator[RawClient]:
-    client = RawClient(proxy.address, reply_timeout=5.0)
-    yield client
-    client.close()
-
-
-@pytest.fixture
 def listener() -> Iterator[socket.socket]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(5.0)

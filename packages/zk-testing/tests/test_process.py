@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from child_process import announced, finish, python
 
 from zk_testing import _process, _reaper
 from zk_testing._process import make_folder, remove_folder, spawn, wait_for_exit
@@ -36,36 +37,12 @@ def alive(pid: int) -> bool:
     return _reaper.start_time(pid) != ""
 
 
-def finish(process: subprocess.Popen[str]) -> tuple[str, str]:
-    """What the process still prints, and its errors, until it ends.
-
-    Not communicate(): that forgets what reading a line has read ahead.
-    """
-    assert process.stdout is not None
-    assert process.stderr is not None
-    assert process.stdin is not None
-    process.stdin.close()
-    output, errors = process.stdout.read(), process.stderr.read()
-    process.wait(timeout=30)
-    return output, errors
-
-
 @contextmanager
 def test_process(*lines: str) -> Iterator[tuple[subprocess.Popen[str], int, Path]]:
     """A test process with a child and a folder: (the process, the child's pid, the folder)."""
-    with subprocess.Popen(
-        [sys.executable, "-c", "\n".join((SPAWN, *lines))],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        try:
-            assert process.stdout is not None
-            pid, folder = process.stdout.readline().split()
-            yield process, int(pid), Path(folder)
-        finally:
-            process.kill()
+    with python(SPAWN, *lines) as process:
+        pid, folder = announced(process)
+        yield process, int(pid), Path(folder)
 
 
 test_process.__test__ = False  # type: ignore[attr-defined]

@@ -17,12 +17,11 @@ from types import TracebackType
 from typing import TypeVar
 
 from ..errors import ClusterError
-from .clock import Clock, VirtualClock
+from .clock import VirtualClock
 from .controls import EnsembleControls, MemberControls, Named
 from .front import Output
 from .member import State
 from .quorum import EnsembleCore
-from .settings import EnsembleSettings
 from .transports import Transports
 
 __all__ = ["AsyncEmbeddedEnsemble", "AsyncEmbeddedMember"]
@@ -74,38 +73,7 @@ class AsyncEmbeddedMember(MemberControls):
 class AsyncEmbeddedEnsemble(EnsembleControls[AsyncEmbeddedMember]):
     """Embedded servers that share one history, in this loop; the parameters are those of EmbeddedEnsemble."""
 
-    def __init__(
-        self,
-        size: int = 3,
-        *,
-        version: str = "3.9",
-        observers: int = 0,
-        tick_ms: int = 200,
-        read_only_mode: bool = False,
-        min_session_timeout: float | None = None,
-        max_session_timeout: float | None = None,
-        sync_limit: int = 10,
-        election_time: float = 0.02,
-        host: str = "127.0.0.1",
-        settings: EnsembleSettings | None = None,
-        clock: Clock | None = None,
-    ) -> None:
-        super().__init__(
-            size,
-            version=version,
-            observers=observers,
-            tick_ms=tick_ms,
-            read_only_mode=read_only_mode,
-            min_session_timeout=min_session_timeout,
-            max_session_timeout=max_session_timeout,
-            sync_limit=sync_limit,
-            election_time=election_time,
-            host=host,
-            settings=settings,
-            clock=clock,
-        )
-        self._transports: Transports | None = None
-        self._members = tuple(AsyncEmbeddedMember(self, number) for number in range(1, self._settings.size + 1))
+    _transports: Transports | None = None
 
     async def __aenter__(self) -> AsyncEmbeddedEnsemble:
         await self.start()
@@ -170,15 +138,7 @@ class AsyncEmbeddedEnsemble(EnsembleControls[AsyncEmbeddedMember]):
         other_than: a member that does not count.   Raises ClusterError when nobody leads within `timeout` seconds.
         """
         excluded = 0 if other_than is None else self._number(other_than)
-        found: list[AsyncEmbeddedMember] = []
-
-        def leads() -> bool:
-            leader = self._leader(excluded)
-            found.extend(() if leader is None else (leader,))
-            return leader is not None
-
-        await self._wait(leads, timeout, "nobody leads")
-        return found[0]
+        return await self._wait(lambda: self._leader(excluded), timeout, "nobody leads")
 
     async def wait_until_serving(self, *, timeout: float = 30.0) -> None:
         """Wait until every member that runs (and is not paused) serves and one of them leads.
@@ -228,20 +188,22 @@ class AsyncEmbeddedEnsemble(EnsembleControls[AsyncEmbeddedMember]):
         if self._transports is not None:
             self._transports.deliver(output)
 
-    async def _wait(self, condition: Callable[[], bool], timeout: float, problem: str) -> None:
+    async def _wait(self, condition: Callable[[], T | None], timeout: float, problem: str) -> T:
         clock = self._clock
         if isinstance(clock, VirtualClock):
-            end_ms = clock.now_ms() + round(timeout * 1000)
-            while not condition():
-                if not self._step_to_next(clock, end_ms):
-                    raise self._error(problem, timeout)
-            return
+            return self._wait_in_virtual_time(clock, condition, timeout, problem)
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout
-        while not condition():
+        while not (found := condition()):
             if loop.time() > deadline:
                 raise self._error(problem, timeout)
             await asyncio.sleep(_POLL)
+        return found
+
+    # For the members
+
+    def _make_member(self, number: int) -> AsyncEmbeddedMember:
+        return AsyncEmbeddedMember(self, number)
 
     async def _start_member(self, number: int) -> None:
         transports = self._transports

@@ -13,11 +13,12 @@ from .elections import Poll
 from .front import Mode, Output
 from .leadership import Leadership
 from .member import Member, State
+from .timed import Timed
 
 __all__ = ["Awareness"]
 
 
-class Awareness(Agreement):
+class Awareness(Agreement, Timed):
     """An ensemble in time."""
 
     # Time
@@ -27,16 +28,6 @@ class Awareness(Agreement):
         with self._work(now_ms):
             self._do_what_is_due(now_ms)
         return self.take_output()
-
-    def advance(self, now_ms: int, until_ms: int) -> list[Output]:
-        """Let time pass, with everything that is due on the way happening at its own moment."""
-        out: list[Output] = []
-        while True:
-            due = self.next_deadline_ms()
-            if due is None or due > until_ms:
-                return out + self.tick(until_ms)
-            now_ms = max(now_ms, due)
-            out += self.tick(now_ms)
 
     def next_deadline_ms(self) -> int | None:
         """When `tick` has something to do next; None while there is nothing to wait for."""

@@ -117,8 +117,6 @@ M = TypeVar("M", bound=MemberControls)
 class EnsembleControls(Generic[M]):
     """All members and what they share.   See EmbeddedEnsemble for the parameters."""
 
-    _members: tuple[M, ...]
-
     def __init__(
         self,
         size: int = 3,
@@ -153,6 +151,7 @@ class EnsembleControls(Generic[M]):
         self._clock = clock or Clock()
         self._core: EnsembleCore | None = None
         self._ports = [0] * self._settings.size
+        self._members = tuple(self._make_member(number) for number in range(1, self._settings.size + 1))
 
     def __repr__(self) -> str:
         where = f" at {self.hosts}" if self.running else ", stopped"
@@ -297,6 +296,10 @@ class EnsembleControls(Generic[M]):
 
     # For those who inherit
 
+    def _make_member(self, number: int) -> M:
+        """A member with this number; the ensemble has its settings by then, and was not started."""
+        raise NotImplementedError
+
     def _do(self, step: Callable[[EnsembleCore, int], list[Output]]) -> None:
         """Have the core do something, and send what it has to say."""
         raise NotImplementedError
@@ -315,13 +318,20 @@ class EnsembleControls(Generic[M]):
         roles = [member.role for member in self._members if member.condition == "running"]
         return None not in roles and roles.count("leader") == 1
 
-    def _step_to_next(self, clock: VirtualClock, end_ms: int) -> bool:
-        """Let virtual time pass until something is due; False when nothing is until the end."""
-        due = self.call(lambda core: core.next_deadline_ms())
-        if due is None or due > end_ms:
-            return False
-        self._do(lambda core, now_ms: self._advanced(core, clock, max(due, now_ms)))
-        return True
+    def _wait_in_virtual_time(
+        self, clock: VirtualClock, condition: Callable[[], T | None], timeout: float, problem: str
+    ) -> T:
+        """Let the time of the clock pass until a condition holds, and return what it said."""
+        end_ms = clock.now_ms() + round(timeout * 1000)
+        while not (found := condition()):
+            due = self.call(lambda core: core.next_deadline_ms())
+            if due is None or due > end_ms:
+                raise self._error(problem, timeout)
+            self._pass_time(clock, due)
+        return found
+
+    def _pass_time(self, clock: VirtualClock, until_ms: int) -> None:
+        self._do(lambda core, now_ms: self._advanced(core, clock, max(until_ms, now_ms)))
 
     def _error(self, problem: str, timeout: float) -> ClusterError:
         states = self.call(lambda core: ", ".join(map(repr, core.members)))

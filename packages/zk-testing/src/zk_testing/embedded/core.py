@@ -22,12 +22,13 @@ from .front import Front, Mode, Output
 from .prepare import Write
 from .sessions import Session, Sessions, password_of
 from .settings import Settings
+from .timed import Timed
 from .transactions import Applied, Change, CloseSession, DeleteNode, Nothing, Transaction, apply
 
 __all__ = ["Mode", "Output", "ServerCore"]
 
 
-class ServerCore(Front):
+class ServerCore(Front, Timed):
     """One standalone server.   now_ms: the time of its start, from which session numbers are made."""
 
     def __init__(self, settings: Settings | None = None, *, now_ms: int) -> None:
@@ -65,16 +66,6 @@ class ServerCore(Front):
                 self._commit((DeleteNode(path),), now_ms)
         self._sweep_sessionless(now_ms)
         return self._take_output()
-
-    def advance(self, now_ms: int, until_ms: int) -> list[Output]:
-        """Let time pass, with everything that is due on the way happening at its own moment."""
-        out: list[Output] = []
-        while True:
-            due = self.next_deadline_ms()
-            if due is None or due > until_ms:
-                return out + self.tick(until_ms)
-            now_ms = max(now_ms, due)
-            out += self.tick(now_ms)
 
     def next_deadline_ms(self) -> int | None:
         """When `tick` has something to do next; None while there is nothing to wait for."""

@@ -27,12 +27,11 @@ from zk_wire import ServerStatus, parse_srvr
 
 from .._words import ask_word
 from ..errors import ClusterError
-from .clock import Clock, VirtualClock
+from .clock import VirtualClock
 from .controls import EnsembleControls, MemberControls, Named
 from .front import Output
 from .member import State
 from .quorum import EnsembleCore
-from .settings import EnsembleSettings
 from .sockets import Sockets
 
 __all__ = ["EmbeddedEnsemble", "EmbeddedMember"]
@@ -48,6 +47,7 @@ class EmbeddedMember(MemberControls):
     def __init__(self, ensemble: EmbeddedEnsemble, number: int) -> None:
         super().__init__(ensemble, number)  # type: ignore[arg-type]  # which is generic in its members
         self._ensemble = ensemble
+        self._kept: socket.socket | None = None  # its port while it is stopped: bound, not open
 
     # Asked over its port
 
@@ -113,6 +113,20 @@ class EmbeddedMember(MemberControls):
         """Go on after `pause`. Raises ClusterError when it does not run."""
         self._ensemble._resume_member(self._number)
 
+    # For the ensemble
+
+    def _keep_port(self) -> None:
+        """Let nobody else have the port while it is stopped."""
+        self._kept = socket.socket()
+        self._kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with suppress(OSError):  # somebody was quicker: `start` will say so
+            self._kept.bind((self._ensemble.host, self.port))
+
+    def _free_port(self) -> None:
+        if self._kept is not None:
+            self._kept.close()
+            self._kept = None
+
 
 class EmbeddedEnsemble(EnsembleControls[EmbeddedMember]):
     """Embedded servers that share one history.
@@ -126,40 +140,8 @@ class EmbeddedEnsemble(EnsembleControls[EmbeddedMember]):
     Raises ValueError for a version that cannot be embedded, and for numbers that make no ensemble.
     """
 
-    def __init__(
-        self,
-        size: int = 3,
-        *,
-        version: str = "3.9",
-        observers: int = 0,
-        tick_ms: int = 200,
-        read_only_mode: bool = False,
-        min_session_timeout: float | None = None,
-        max_session_timeout: float | None = None,
-        sync_limit: int = 10,
-        election_time: float = 0.02,
-        host: str = "127.0.0.1",
-        settings: EnsembleSettings | None = None,
-        clock: Clock | None = None,
-    ) -> None:
-        super().__init__(
-            size,
-            version=version,
-            observers=observers,
-            tick_ms=tick_ms,
-            read_only_mode=read_only_mode,
-            min_session_timeout=min_session_timeout,
-            max_session_timeout=max_session_timeout,
-            sync_limit=sync_limit,
-            election_time=election_time,
-            host=host,
-            settings=settings,
-            clock=clock,
-        )
-        self._sockets: Sockets | None = None
-        self._steps = 0  # how often something was done to it; the leak check asks
-        self._kept: dict[int, socket.socket] = {}  # the ports of members that are stopped: bound, not open
-        self._members = tuple(EmbeddedMember(self, number) for number in range(1, self._settings.size + 1))
+    _sockets: Sockets | None = None
+    _steps = 0  # how often something was done to it; the leak check asks
 
     def __enter__(self) -> EmbeddedEnsemble:
         self.start()
@@ -222,9 +204,8 @@ class EmbeddedEnsemble(EnsembleControls[EmbeddedMember]):
         sockets.call(end)
         sockets.stop()
         self._sockets = None
-        for kept in self._kept.values():
-            kept.close()
-        self._kept.clear()
+        for its in self._members:
+            its._free_port()
 
     # Who leads
 
@@ -235,15 +216,7 @@ class EmbeddedEnsemble(EnsembleControls[EmbeddedMember]):
         Raises ClusterError when nobody leads within `timeout` seconds.
         """
         excluded = 0 if other_than is None else self._number(other_than)
-        found: list[EmbeddedMember] = []
-
-        def leads() -> bool:
-            leader = self._leader(excluded)
-            found.extend(() if leader is None else (leader,))
-            return leader is not None
-
-        self._wait(leads, timeout, "nobody leads")
-        return found[0]
+        return self._wait(lambda: self._leader(excluded), timeout, "nobody leads")
 
     def wait_until_serving(self, *, timeout: float = 30.0) -> None:
         """Wait until every member that runs (and is not paused) serves and one of them leads.
@@ -302,21 +275,21 @@ class EmbeddedEnsemble(EnsembleControls[EmbeddedMember]):
 
         self.call(action)
 
-    def _wait(self, condition: Callable[[], bool], timeout: float, problem: str) -> None:
+    def _wait(self, condition: Callable[[], T | None], timeout: float, problem: str) -> T:
         clock = self._clock
         if isinstance(clock, VirtualClock):
-            end_ms = clock.now_ms() + round(timeout * 1000)
-            while not condition():
-                if not self._step_to_next(clock, end_ms):
-                    raise self._error(problem, timeout)
-            return
+            return self._wait_in_virtual_time(clock, condition, timeout, problem)
         deadline = time.monotonic() + timeout
-        while not condition():
+        while not (found := condition()):
             if time.monotonic() > deadline:
                 raise self._error(problem, timeout)
             time.sleep(_POLL)
+        return found
 
     # For the members
+
+    def _make_member(self, number: int) -> EmbeddedMember:
+        return EmbeddedMember(self, number)
 
     def _start_member(self, number: int) -> None:
         sockets = self._running("start")
@@ -324,9 +297,7 @@ class EmbeddedEnsemble(EnsembleControls[EmbeddedMember]):
         def step(core: EnsembleCore, now_ms: int) -> list[Output]:
             member = core.member(number)
             if member.state is State.STOPPED:
-                kept = self._kept.pop(number, None)
-                if kept is not None:
-                    kept.close()
+                self._members[number - 1]._free_port()
                 sockets.listen(member, self._host, member.port)
             return core.start(number, now_ms)
 
@@ -343,10 +314,7 @@ class EmbeddedEnsemble(EnsembleControls[EmbeddedMember]):
                 return []
             sockets.deliver(core.stop(number, now_ms))
             sockets.close(member)
-            kept = self._kept[number] = socket.socket()
-            kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            with suppress(OSError):  # somebody was quicker: `start` will say so
-                kept.bind((self._host, member.port))
+            self._members[number - 1]._keep_port()
             return []
 
         self._do(step)

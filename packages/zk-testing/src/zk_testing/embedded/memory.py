@@ -11,34 +11,25 @@ Rule: everything happens inside the calls, in one thread, and depends on nothing
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import Generic, TypeVar
 
 from .client import Client
 from .clock import VirtualClock
 from .core import Mode, Output, ServerCore
 from .front import Endpoint
 from .settings import Settings
+from .timed import Timed
 
-__all__ = ["MemoryConnection", "MemoryServer"]
+__all__ = ["Carrier", "MemoryConnection", "MemoryServer"]
 
-
-class Carrier(Protocol):
-    """What carries bytes and time between clients and servers in memory."""
-
-    @property
-    def now_ms(self) -> int:
-        """The time."""
-        ...
-
-    def deliver(self, output: list[Output]) -> None:
-        """Give clients what was sent to them."""
-        ...
+C_co = TypeVar("C_co", bound=Timed, covariant=True)
 
 
 class MemoryConnection:
     """The client's end of one connection."""
 
-    def __init__(self, carrier: Carrier, server: Endpoint, client: Client) -> None:
+    def __init__(self, carrier: Carrier[Timed], server: Endpoint, client: Client) -> None:
         self._carrier = carrier
         self._server = server
         self._client = client
@@ -68,46 +59,29 @@ class MemoryConnection:
         self._incoming.append(data)
 
 
-class MemoryServer:
-    """One server in memory.   settings: see Settings.   clock: where its time begins."""
+class Carrier(Generic[C_co]):
+    """What carries bytes and time between clients and servers in memory.
 
-    def __init__(self, settings: Settings | None = None, clock: VirtualClock | None = None) -> None:
+    make: of its core, which is given the time of its start.   clock: where that time begins.
+    """
+
+    def __init__(self, make: Callable[[int], C_co], clock: VirtualClock | None) -> None:
         self.clock = clock or VirtualClock()
-        self.core = ServerCore(settings, now_ms=self.clock.now_ms())
+        self.core = make(self.clock.now_ms())
         self._connections: dict[Client, MemoryConnection] = {}
         self._ports = 50_000
 
     @property
     def now_ms(self) -> int:
-        """The server's time: milliseconds since 1970."""
+        """The time here: milliseconds since 1970."""
         return self.clock.now_ms()
-
-    def connect(self, host: str = "127.0.0.1") -> MemoryConnection:
-        """Open a connection from an address; it is closed at once where a real server would accept and close."""
-        self._ports += 1
-        client = self.core.accept(host, self._ports, self.now_ms)
-        connection = MemoryConnection(self, self.core, client)
-        if not client.closed:
-            self._connections[client] = connection
-        return connection
 
     def advance(self, seconds: float) -> None:
         """Let time pass, with everything that is due on the way."""
         until_ms = self.now_ms + round(seconds * 1000)
-        self.deliver(self.core.advance(self.now_ms, until_ms))
+        output = self.core.advance(self.now_ms, until_ms)
         self.clock.move_to(until_ms)
-
-    def expire_session(self, session_id: int) -> None:
-        """End a session as if it had been silent for too long. Raises KeyError when there is none."""
-        self.deliver(self.core.expire_session(session_id, self.now_ms))
-
-    def drop_connections(self, session_id: int | None = None) -> None:
-        """Close one session's connection, or all; the sessions live on."""
-        self.deliver(self.core.drop_connections(session_id))
-
-    def set_mode(self, mode: Mode) -> None:
-        """Serve everybody, read-only clients, or nobody; all connections are closed."""
-        self.deliver(self.core.set_mode(mode, self.now_ms))
+        self.deliver(output)
 
     def deliver(self, output: list[Output]) -> None:
         """Give clients what was sent to them."""
@@ -121,3 +95,34 @@ class MemoryServer:
                 connection.put(data)
         for client in [client for client in self._connections if client.closed]:
             del self._connections[client]
+
+    def _open(self, server: Endpoint, host: str) -> MemoryConnection:
+        self._ports += 1
+        client = server.accept(host, self._ports, self.now_ms)
+        connection = MemoryConnection(self, server, client)
+        if not client.closed:
+            self._connections[client] = connection
+        return connection
+
+
+class MemoryServer(Carrier[ServerCore]):
+    """One server in memory.   settings: see Settings.   clock: where its time begins."""
+
+    def __init__(self, settings: Settings | None = None, clock: VirtualClock | None = None) -> None:
+        super().__init__(lambda now_ms: ServerCore(settings, now_ms=now_ms), clock)
+
+    def connect(self, host: str = "127.0.0.1") -> MemoryConnection:
+        """Open a connection from an address; it is closed at once where a real server would accept and close."""
+        return self._open(self.core, host)
+
+    def expire_session(self, session_id: int) -> None:
+        """End a session as if it had been silent for too long. Raises KeyError when there is none."""
+        self.deliver(self.core.expire_session(session_id, self.now_ms))
+
+    def drop_connections(self, session_id: int | None = None) -> None:
+        """Close one session's connection, or all; the sessions live on."""
+        self.deliver(self.core.drop_connections(session_id))
+
+    def set_mode(self, mode: Mode) -> None:
+        """Serve everybody, read-only clients, or nobody; all connections are closed."""
+        self.deliver(self.core.set_mode(mode, self.now_ms))

@@ -12,30 +12,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from .client import Client
 from .clock import VirtualClock
-from .front import Output
 from .member import Member
-from .memory import MemoryConnection
+from .memory import Carrier, MemoryConnection
 from .quorum import EnsembleCore
 from .settings import EnsembleSettings
 
 __all__ = ["MemoryEnsemble"]
 
 
-class MemoryEnsemble:
+class MemoryEnsemble(Carrier[EnsembleCore]):
     """Members in memory, by number from 1.   settings: see EnsembleSettings.   clock: where their time begins."""
 
     def __init__(self, settings: EnsembleSettings | None = None, clock: VirtualClock | None = None) -> None:
-        self.clock = clock or VirtualClock()
-        self.core = EnsembleCore(settings, now_ms=self.clock.now_ms())
-        self._connections: dict[Client, MemoryConnection] = {}
-        self._ports = 50_000
-
-    @property
-    def now_ms(self) -> int:
-        """The time: milliseconds since 1970."""
-        return self.clock.now_ms()
+        super().__init__(lambda now_ms: EnsembleCore(settings, now_ms=now_ms), clock)
 
     @property
     def members(self) -> tuple[Member, ...]:
@@ -44,20 +34,7 @@ class MemoryEnsemble:
 
     def connect(self, number: int, host: str = "127.0.0.1") -> MemoryConnection:
         """Open a connection to a member; it is closed at once when the member does not run."""
-        self._ports += 1
-        member = self.core.member(number)
-        client = member.accept(host, self._ports, self.now_ms)
-        connection = MemoryConnection(self, member, client)
-        if not client.closed:
-            self._connections[client] = connection
-        return connection
-
-    def advance(self, seconds: float) -> None:
-        """Let time pass, with everything that is due on the way."""
-        until_ms = self.now_ms + round(seconds * 1000)
-        output = self.core.advance(self.now_ms, until_ms)
-        self.clock.move_to(until_ms)
-        self.deliver(output)
+        return self._open(self.core.member(number), host)
 
     # Who does what
 
@@ -127,14 +104,3 @@ class MemoryEnsemble:
     def drop_connections(self, session_id: int | None = None, number: int | None = None) -> None:
         """Close connections; the sessions live on."""
         self.deliver(self.core.drop_connections(session_id, number))
-
-    def deliver(self, output: list[Output]) -> None:
-        """Give clients what was sent to them."""
-        for client, data in output:
-            connection = self._connections.get(client)
-            if connection is None:
-                continue
-            if data is None:
-                del self._connections[client]
-            else:
-                connection.put(data)
