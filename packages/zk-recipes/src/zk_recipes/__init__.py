@@ -1,10 +1,42 @@
-"""Locks and other coordination recipes for ZooKeeper, written once for every kind of concurrency."""
+"""Locks and other coordination recipes for ZooKeeper, written once for every kind of concurrency.
+
+Each recipe is a module of its own, loaded when one of its names is first asked for: `Lock` is the class for threads
+and gevent, `AsyncLock` the same for asyncio, and so with every other.
+"""
 
 from __future__ import annotations
 
 from ._version import __version__
-from .errors import LockCancelledError, LockInUseError, LockLostError, LockTimeout
-from .lock import AsyncLock, Lock
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .errors import LockCancelledError, LockInUseError, LockLostError, LockTimeout
+    from .lock import AsyncLock, Lock
+
+# Which module each name is loaded from.
+_ROOMS = {
+    "AsyncLock": "lock",
+    "Lock": "lock",
+    "LockCancelledError": "errors",
+    "LockInUseError": "errors",
+    "LockLostError": "errors",
+    "LockTimeout": "errors",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Load a recipe when it is first asked for."""
+    room = _ROOMS.get(name)
+    if room is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(__import__(f"{__name__}.{room}", fromlist=[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_ROOMS})
+
 
 __all__ = [
     "AsyncLock",
