@@ -10,6 +10,7 @@ from sim_world import FAULTS, chaos
 
 from zk_client import SessionState
 from zk_recipes import AsyncLock, _queue
+from zk_recipes._holding import Holding
 from zk_recipes._queue import Attempt, Place, Queue
 from zk_recipes._sequence import Contender, ahead_of
 from zk_testing.sim import SimulationFailedError
@@ -24,7 +25,7 @@ class LooksFirst(Queue):
         port = attempt.port
         while True:
             queue = self._naming.contenders(await port.get_children(self.path))
-            if place.contender not in queue or port.session_id != place.session_id:
+            if place.contender not in queue or port.session_id != place.node.session_id:
                 return None
             ahead = ahead_of(place.contender, queue)
             if not ahead:
@@ -33,7 +34,7 @@ class LooksFirst(Queue):
             if await port.exists(f"{self.path}/{ahead[0].name}"):
                 try:
                     await port.exists(f"{self.path}/{ahead[0].name}", watch)
-                    while watch.event is None and port.session_id == place.session_id:
+                    while watch.event is None and port.session_id == place.node.session_id:
                         await attempt.sleep()
                 finally:
                     await port.shielded(watch.close())
@@ -53,7 +54,7 @@ class ForgetsItsWatch(Queue):
         port = attempt.port
         while True:
             queue = self._naming.contenders(await port.get_children(self.path))
-            if place.contender not in queue or port.session_id != place.session_id:
+            if place.contender not in queue or port.session_id != place.node.session_id:
                 return None
             ahead = ahead_of(place.contender, queue)
             if not ahead:
@@ -61,7 +62,7 @@ class ForgetsItsWatch(Queue):
             watch = port.watcher(attempt.wake)
             with contextlib.suppress(NoNodeError):
                 await port.get(f"{self.path}/{ahead[0].name}", watch)
-                while watch.event is None and port.session_id == place.session_id:
+                while watch.event is None and port.session_id == place.node.session_id:
                     await attempt.sleep()
 
 
@@ -94,18 +95,33 @@ def with_queue(queue: type[Queue]) -> type[AsyncLock]:
     return Broken
 
 
-class IgnoresExpiry(AsyncLock):
+def with_holding(holding: type[Holding]) -> type[AsyncLock]:
+    """A lock whose holder is wrong about what it holds."""
+
+    class Broken(AsyncLock):
+        def _hold(self, place: Place) -> None:
+            super()._hold(place)
+            self._holding.__class__ = holding
+
+    return Broken
+
+
+class IgnoresExpiry(Holding):
     """Believes it holds until it releases."""
 
-    def _is_valid_place(self, holding):  # type: ignore[no-untyped-def]
-        return not holding.lost
+    __slots__ = ()
+
+    def _is_ours(self) -> bool:
+        return not self.lost
 
 
-class IgnoresTheLease(AsyncLock):
+class IgnoresTheLease(Holding):
     """Believes it holds until it is told that the session expired."""
 
-    def _is_valid_place(self, holding):  # type: ignore[no-untyped-def]
-        return self._port.session_id == holding.place.session_id and self._port.state is not SessionState.EXPIRED
+    __slots__ = ()
+
+    def _is_ours(self) -> bool:
+        return self._port.session_id == self.node.session_id and self._port.state is not SessionState.EXPIRED
 
 
 def failures(lock_type: type[AsyncLock], schedules: int = 150, **options: object) -> list[str]:
@@ -125,8 +141,8 @@ def failures(lock_type: type[AsyncLock], schedules: int = 150, **options: object
         (with_queue(ForgetsCleanUp), "left behind|waiting"),
         (with_queue(ForgetsItsWatch), "still watches"),
         (with_queue(IgnoresTheSession), "token|holders at once|waiting|left behind"),
-        (IgnoresExpiry, "holders at once"),
-        (IgnoresTheLease, "holders at once"),
+        (with_holding(IgnoresExpiry), "holders at once"),
+        (with_holding(IgnoresTheLease), "holders at once"),
     ],
 )
 def test_the_search_finds_a_broken_lock(lock_type: type[AsyncLock], symptom: str) -> None:

@@ -12,126 +12,45 @@ import logging
 from typing import TYPE_CHECKING, NamedTuple
 
 from zk_client import SessionClosedError, SessionState
-from zk_wire import (
-    ConnectionLostError,
-    NoNodeError,
-    NotReadOnlyError,
-    OperationTimeoutError,
-    Outcome,
-    RequestTimeoutError,
-    ServerError,
-    SessionExpiredError,
-    SessionMovedError,
-    ThrottledOpError,
-    ZooKeeperError,
-    join_path,
-    split_path,
-)
+from zk_wire import ConnectionLostError, NoNodeError, Outcome, ServerError, ZooKeeperError, join_path, split_path
 
+from ._holding import OwnNode
 from ._sequence import Contender, Naming, ahead_of, in_order, is_certain
+from ._waiting import PASSING, WAITING, Patience
 from .errors import LockCancelledError, LockTimeout
 
 if TYPE_CHECKING:
-    from zk_client import Event, Port
+    from zk_client import Port
 
 log = logging.getLogger(__name__)
 
 # Seconds for which a contender that leaves waits for the server; after that it goes on in the background.
 RELEASE_BOUND = 5.0
 
-# Seconds between two tries while the port refuses although it says it is connected: the first, and the longest.
-FIRST_PAUSE = 0.05
-LONGEST_PAUSE = 1.0
-
 # How often a join creates the parents anew that somebody deletes at the same time.
 _PARENT_TRIES = 3
 
-# Errors of the connection or of the moment: a waiting acquire outlives them, within its time-out.
-PASSING = (
-    ConnectionLostError,
-    OperationTimeoutError,
-    RequestTimeoutError,
-    SessionExpiredError,
-    SessionMovedError,
-    NotReadOnlyError,
-    ThrottledOpError,
-)
-# States that end by themselves: an acquire waits. In the others the request itself says what is wrong.
-_WAITING = frozenset(
-    {SessionState.CONNECTING, SessionState.SUSPENDED, SessionState.EXPIRED, SessionState.CONNECTED_READ_ONLY}
-)
-
 
 class Place(NamedTuple):
-    """Our node in the queue. session_id: its owner.   czxid: of its creation, the fencing token."""
+    """Our node in the queue, and how it is numbered there."""
 
-    path: str
+    node: OwnNode
     contender: Contender
-    guid: str
-    session_id: int
-    czxid: int
-    version: int
 
 
-class Attempt:
-    """One try to get to the front. wake: set for everything it may have to look at again.
+class Attempt(Patience):
+    """One try to get to the front. guid: that of the node it may have in the queue."""
 
-    guid: that of the node it may have in the queue.   path, timeout: what its errors name.
-    """
-
-    __slots__ = ("_cancelled", "_deadline", "_listens", "_pause", "_port", "guid", "path", "port", "timeout", "wake")
+    __slots__ = ("guid",)
 
     def __init__(self, port: Port, path: str, timeout: float | None) -> None:
-        self.path = path
-        self.timeout = timeout
-        self.wake: Event = port.event()
+        super().__init__(
+            port,
+            timeout,
+            timed_out=lambda: LockTimeout(path, timeout or 0.0),
+            cancelled=lambda: LockCancelledError(path),
+        )
         self.guid: str | None = None
-        self._port = port
-        self._deadline = None if timeout is None else port.now() + timeout
-        self._cancelled = False
-        self._listens = False
-        self._pause = FIRST_PAUSE
-        self.port = port.until(self._deadline)
-
-    def cancel(self) -> None:
-        """Have its next step raise LockCancelledError. Callable from anywhere."""
-        self._cancelled = True
-        self.wake.set()
-
-    def check(self) -> None:
-        """Raise if it was cancelled, or its time is up."""
-        if self._cancelled:
-            raise LockCancelledError(self.path)
-        if self._deadline is not None and self.timeout is not None and self._port.now() >= self._deadline:
-            raise LockTimeout(self.path, self.timeout)
-
-    async def sleep(self, longest: float | None = None) -> None:
-        """Wait to be woken, not longer than *longest* seconds. Look at everything again afterwards."""
-        self.check()
-        if not self._listens:
-            # Only who waits listens. A change that came just before was not heard, so look again at once.
-            self._listens = True
-            self._port.add_listener(self._changed)
-            return
-        remaining = None if self._deadline is None else self._deadline - self._port.now()
-        if longest is not None:
-            remaining = longest if remaining is None else min(longest, remaining)
-        await self.wake.wait(remaining)
-        # What a setter wants seen was there before it set the flag, so nothing is missed by lowering it here.
-        self.wake.clear()
-
-    async def pause(self) -> None:
-        """Wait a little, and longer from time to time."""
-        pause, self._pause = self._pause, min(self._pause * 2, LONGEST_PAUSE)
-        await self.sleep(pause)
-
-    def end(self) -> None:
-        """Take the listener back."""
-        if self._listens:
-            self._port.remove_listener(self._changed)
-
-    def _changed(self, _: SessionState) -> None:
-        self.wake.set()
 
 
 class Queue:
@@ -151,24 +70,24 @@ class Queue:
         while True:
             try:
                 attempt.check()
-                if port.state in _WAITING:
+                if port.state in WAITING:
                     if not blocking:
                         message = f'"{self.path}" not tried: the session is {port.state}'
                         raise ConnectionLostError(self.path, message=message, outcome=Outcome.NOT_APPLIED)
                     await attempt.sleep()
                     continue
-                if place is None or place.session_id != port.session_id:
+                if place is None or place.node.session_id != port.session_id:
                     place = await self._join(attempt)
                 turn = await self._wait_for_turn(attempt, place, blocking)
                 if turn is None:
-                    self.abandon(place.guid, place.session_id)
+                    self.abandon(place.node.guid, place.node.session_id)
                     place = attempt.guid = None
                 elif turn:
                     attempt.check()
                     return place
                 else:
                     # Gone when the caller hears "no", so that it does not see itself among the contenders.
-                    await port.shielded(self.leave(place, was_held=False))
+                    await port.shielded(self.leave(place.node, was_held=False))
                     attempt.guid = None
                     return None
             except PASSING as error:
@@ -182,15 +101,15 @@ class Queue:
                 if parents_lost == _PARENT_TRIES:
                     raise
 
-    async def leave(self, place: Place, was_held: bool) -> bool:
+    async def leave(self, node: OwnNode, was_held: bool) -> bool:
         """Delete our node; True when it was there until now. Bounded; the rest is done in the background."""
         port = self._port
-        if port.session_id != place.session_id:
+        if port.session_id != node.session_id:
             return False
         gone = False
         try:
             if port.state is SessionState.CONNECTED:
-                await port.until(port.now() + RELEASE_BOUND).delete(place.path)
+                await port.until(port.now() + RELEASE_BOUND).delete(node.path)
                 gone = True
                 return True
         except NoNodeError as error:
@@ -203,7 +122,7 @@ class Queue:
             raise
         finally:
             if not gone:
-                self.abandon(place.guid, place.session_id)
+                self.abandon(node.guid, node.session_id)
         return was_held
 
     def abandon(self, guid: str, session_id: int | None) -> None:
@@ -257,7 +176,7 @@ class Queue:
         if contender is None:
             message = f'the server named our sequential node "{path}", which does not end in its number'
             raise ZooKeeperError(message)
-        return Place(path, contender, guid, stat.ephemeral_owner, stat.czxid, stat.version)
+        return Place(OwnNode(path, guid, stat.ephemeral_owner, stat.czxid, stat.version), contender)
 
     async def _wait_for_turn(self, attempt: Attempt, place: Place, blocking: bool) -> bool | None:
         """True when it is our turn, None when our node is gone; False when somebody is ahead and we do not wait."""
@@ -268,7 +187,7 @@ class Queue:
                 queue = self._naming.contenders(await port.get_children(self.path))
             except NoNodeError:
                 return None
-            if place.contender not in queue or port.session_id != place.session_id:
+            if place.contender not in queue or port.session_id != place.node.session_id:
                 return None
             ahead = [contender for contender in ahead_of(place.contender, queue) if contender.name not in behind]
             if not ahead:
@@ -282,12 +201,12 @@ class Queue:
             watch = port.watcher(attempt.wake) if blocking else None
             try:
                 _, stat = await port.get(join_path(self.path, ahead[0].name), watch)
-                if stat.czxid > place.czxid:
+                if stat.czxid > place.node.czxid:
                     behind.add(ahead[0].name)
                     continue
                 if watch is None:
                     return False
-                while watch.event is None and port.session_id == place.session_id:
+                while watch.event is None and port.session_id == place.node.session_id:
                     await attempt.sleep()
             except NoNodeError:
                 continue

@@ -32,10 +32,10 @@ class LockCancelledError(ZooKeeperError):
 
 
 class LockLostError(ZooKeeperError):
-    """The lock is not held, or not any more. path: the lock's.   reason: what was seen."""
+    """The lock is not held, or not any more. path: the lock's.   reason: what was seen.   what: if no lock, what."""
 
-    def __init__(self, path: str, reason: str) -> None:
-        super().__init__(f'lock "{path}" is not held: {reason}')
+    def __init__(self, path: str, reason: str, what: str = "lock") -> None:
+        super().__init__(f'{what} "{path}" is not held: {reason}')
         self.path = path
         self.reason = reason
 

@@ -11,11 +11,13 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from zk_client import Face, SessionClosedError, SessionState, TransactionFailedError, attribute, blocking, direct
-from zk_wire import BadVersionError, CheckVersionRequest, NoNodeError, ServerError, SessionExpiredError, check_path
+from zk_client import Face, attribute, blocking, direct
+from zk_wire import check_path
 
-from ._queue import FIRST_PAUSE, PASSING, Attempt, Place, Queue
+from ._holding import Holding
+from ._queue import Attempt, Place, Queue
 from ._sequence import KAZOO_LOCK, Naming
+from ._waiting import check_timeout
 from .errors import LockInUseError, LockLostError
 
 if TYPE_CHECKING:
@@ -23,36 +25,10 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from zk_client import Event, HasPort
+    from zk_client import HasPort
+    from zk_wire import CheckVersionRequest
 
 log = logging.getLogger(__name__)
-
-_DEAD = frozenset({SessionState.EXPIRED, SessionState.CLOSED, SessionState.AUTH_FAILED})
-
-
-class _Holding:
-    """The lock as this object holds it, until exactly one party ends it."""
-
-    __slots__ = ("_right_to_end", "lost", "place", "wake")
-
-    def __init__(self, place: Place, wake: Event) -> None:
-        self.place = place
-        self.wake = wake
-        self.lost = False
-        self._right_to_end = [None]
-
-    def end(self) -> bool:
-        """Claim the end; True for the first caller only, from whatever thread (a list's pop is atomic)."""
-        try:
-            self._right_to_end.pop()
-        except IndexError:
-            return False
-        return True
-
-    @property
-    def ended(self) -> bool:
-        """Whether it was released, or found lost."""
-        return not self._right_to_end
 
 
 class AsyncLock:
@@ -109,7 +85,7 @@ class AsyncLock:
         self._queue = Queue(client.port, path, naming, self._identifier.encode())
         self._on_lost = on_lost
         self._attempt: Attempt | None = None
-        self._holding: _Holding | None = None
+        self._holding: Holding | None = None
         # Whoever acquires or holds has taken the one element. A list's pop is atomic, also between threads.
         self._permit = [None]
 
@@ -141,13 +117,7 @@ class AsyncLock:
         be removed by the client in the background.
         """
         port = self._port
-        if timeout is not None:
-            if not blocking:
-                message = "acquire(blocking=False) does not wait: it takes no timeout"
-                raise ValueError(message)
-            if not timeout >= 0:
-                message = f"timeout must be a number of seconds, not negative, or None: not {timeout!r}"
-                raise ValueError(message)
+        check_timeout(timeout, blocking=blocking)
         self._take_permit()
         attempt = Attempt(port, self._path, timeout)
         acquired = False
@@ -176,12 +146,12 @@ class AsyncLock:
         holding = self._holding
         if holding is None:
             return False
-        was_held = self._is_valid(holding)
+        was_held = holding.is_valid
         if not holding.end():
             return False
         self._holding = None
         try:
-            return await self._queue.leave(holding.place, was_held)
+            return await self._queue.leave(holding.node, was_held)
         finally:
             holding.wake.set()
             self._permit.append(None)
@@ -214,7 +184,7 @@ class AsyncLock:
         the watch that on_lost brings, or by `check`.
         """
         holding = self._holding
-        return holding is not None and self._is_valid(holding)
+        return holding is not None and holding.is_valid
 
     @property
     def token(self) -> int | None:
@@ -224,24 +194,20 @@ class AsyncLock:
         turns zxids back: an outside resource has to be told.)
         """
         holding = self._holding
-        return None if holding is None else holding.place.czxid
+        return None if holding is None else holding.node.czxid
 
     @property
     def lease_remaining(self) -> float:
         """Seconds for which nobody else can get the lock, even if the connection is gone; 0.0 when it is not held."""
-        return max(self._port.lease_remaining, 0.0) if self.is_acquired else 0.0
+        holding = self._holding
+        return 0.0 if holding is None else holding.lease_remaining
 
     def guard(self) -> CheckVersionRequest:
         """Return an operation for a transaction that lets it succeed only while our node is there.
 
         Raises LockLostError when the lock is not held.
         """
-        holding = self._holding
-        if holding is None:
-            raise LockLostError(self._path, "it was not acquired, or released, or its loss was told")
-        if not self._is_valid(holding):
-            raise LockLostError(self._path, "its lease ended, or its session did")
-        return CheckVersionRequest(holding.place.path, holding.place.version)
+        return self._held().guard()
 
     async def check(self) -> None:
         """Make sure, with the leader of the ensemble, that the lock is held; one round trip.
@@ -249,21 +215,13 @@ class AsyncLock:
         Raises LockLostError when it is not. Raises the client's errors when the server could not be asked:
         nothing is known then.
         """
-        guard = self.guard()
+        await self._held().check()
+
+    def _held(self) -> Holding:
         holding = self._holding
-        try:
-            await self._port.commit([guard])
-        except TransactionFailedError as refused:
-            if not isinstance(refused.error, (NoNodeError, BadVersionError)):
-                raise
-            if holding is not None:
-                holding.lost = True
-                holding.wake.set()
-            raise LockLostError(self._path, "its node is gone or was changed by a stranger") from refused
-        except SessionExpiredError as expired:
-            raise LockLostError(self._path, "its session expired") from expired
-        if not self.is_acquired:
-            raise LockLostError(self._path, "its lease ended, or it was released meanwhile")
+        if holding is None:
+            raise LockLostError(self._path, "it was not acquired, or released, or its loss was told")
+        return holding
 
     async def contenders(self) -> list[str]:
         """Return the identifiers of everybody in the queue, the holder first; a round trip, and one more for each."""
@@ -272,88 +230,35 @@ class AsyncLock:
     # Holding
 
     def _hold(self, place: Place) -> None:
-        port = self._port
-        holding = self._holding = _Holding(place, port.event())
+        holding = self._holding = Holding(self._port, self._path, place.node)
         if self._on_lost is not None:
-            keeper = self._keep(holding, self._on_lost)
+            keeper = holding.keep(self._on_lost, lambda: self._lost(holding))
             try:
-                port.spawn(keeper, f"lock {self._path}")
+                self._port.spawn(keeper, f"lock {self._path}")
             except BaseException:
                 self._holding = None
                 keeper.close()
                 raise
 
-    async def _keep(self, holding: _Holding, on_lost: Callable[[], object]) -> None:
-        """Watch over a held lock; end it and tell when it is lost."""
-        while not holding.ended and self._is_valid_place(holding):
-            if not await self._watch(holding):
-                break
-        if not holding.end():
-            return
-        holding.lost = True
+    def _lost(self, holding: Holding) -> None:
         if self._holding is holding:
             self._holding = None
-        log.warning("lock %s was lost", self._path)
-        try:
-            on_lost()
-        except Exception:
-            log.exception("on_lost of lock %s raised", self._path)
-        finally:
-            # The session may live on, and with it our node: the others must not wait for somebody who has given up,
-            # but neither may they go on before that somebody knows.
-            self._queue.abandon(holding.place.guid, holding.place.session_id)
-            self._permit.append(None)
-
-    async def _watch(self, holding: _Holding) -> bool:
-        """Watch our node until something changes; False when it is gone."""
-        lease = self._port.lease_remaining
-        port = self._port.until(self._port.now() + lease)
-        watch = port.watcher(holding.wake)
-        try:
-            await port.get(holding.place.path, watch)
-            while watch.event is None and not holding.ended and self._is_valid_place(holding):
-                await holding.wake.wait(max(port.lease_remaining, 0.0))
-                holding.wake.clear()
-        except NoNodeError:
-            return False
-        except PASSING:
-            await holding.wake.wait(min(max(port.lease_remaining, 0.0), FIRST_PAUSE))
-            holding.wake.clear()
-        except SessionClosedError:
-            return False
-        except ServerError as error:
-            # Most likely an ACL that forbids us to read our own node: the lease is still watched.
-            log.warning("lock %s: its node cannot be watched: %s", self._path, error)
-            await holding.wake.wait(max(port.lease_remaining, 0.0))
-            holding.wake.clear()
-        finally:
-            if watch.event is None:
-                await port.shielded(watch.close())
-        return True
-
-    def _is_valid(self, holding: _Holding) -> bool:
-        return not holding.ended and self._is_valid_place(holding)
-
-    def _is_valid_place(self, holding: _Holding) -> bool:
-        port = self._port
-        return (
-            not holding.lost
-            and port.session_id == holding.place.session_id
-            and port.state not in _DEAD
-            and port.lease_remaining > 0
-        )
+        # The session may live on, and with it our node: the others must not wait for somebody who has given up,
+        # but neither may they go on before that somebody knows.
+        self._queue.abandon(holding.node.guid, holding.node.session_id)
+        self._permit.append(None)
 
     def _take_permit(self) -> None:
         try:
             self._permit.pop()
         except IndexError:
             holding = self._holding
-            if holding is None or self._is_valid(holding) or not holding.end():
+            if holding is None or holding.is_valid or not holding.end():
                 raise LockInUseError(self._path) from None
             # Held, but lost, and nobody has noticed: the permit passes on to us.
             self._holding = None
             holding.wake.set()
-            self._queue.abandon(holding.place.guid, holding.place.session_id)
+            self._queue.abandon(holding.node.guid, holding.node.session_id)
 
 
 class Lock(Face[AsyncLock]):

@@ -1,0 +1,156 @@
+"""Something held through a node of ours: a lock, a leadership, a slot; and what its holder knows.
+
+Rule: it is held while our node is there, our session is alive by the lease clock, and nobody has ended it: a release,
+the keeper that tells of a loss, or the next acquire. Exactly one of them does (`end`).
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, NamedTuple
+
+from zk_client import SessionClosedError, TransactionFailedError
+from zk_wire import BadVersionError, CheckVersionRequest, NoNodeError, ServerError, SessionExpiredError
+
+from ._waiting import DEAD, FIRST_PAUSE, PASSING
+from .errors import LockLostError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from zk_client import Port
+
+log = logging.getLogger(__name__)
+
+
+class OwnNode(NamedTuple):
+    """A node that we have made. guid: in its name.   session_id: its owner.   czxid: its creation, the token."""
+
+    path: str
+    guid: str
+    session_id: int
+    czxid: int
+    version: int
+
+
+class Holding:
+    """One thing as one object holds it, until exactly one party ends it.
+
+    path: of what is held.   what: the word for it in messages.   node: what makes us its holder.
+    """
+
+    __slots__ = ("_port", "_right_to_end", "lost", "node", "path", "wake", "what")
+
+    def __init__(self, port: Port, path: str, node: OwnNode, what: str = "lock") -> None:
+        self.path = path
+        self.node = node
+        self.what = what
+        self.wake = port.event()
+        self.lost = False
+        self._port = port
+        self._right_to_end = [None]
+
+    def end(self) -> bool:
+        """Claim the end; True for the first caller only, from whatever thread (a list's pop is atomic)."""
+        try:
+            self._right_to_end.pop()
+        except IndexError:
+            return False
+        return True
+
+    @property
+    def ended(self) -> bool:
+        """Whether it was released, or found lost."""
+        return not self._right_to_end
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether it is held, as far as can be known without asking the server."""
+        return not self.ended and self._is_ours()
+
+    def _is_ours(self) -> bool:
+        port = self._port
+        return (
+            not self.lost
+            and port.session_id == self.node.session_id
+            and port.state not in DEAD
+            and port.lease_remaining > 0
+        )
+
+    @property
+    def lease_remaining(self) -> float:
+        """Seconds for which nobody else can get it, even if the connection is gone; 0.0 when it is not held."""
+        return max(self._port.lease_remaining, 0.0) if self.is_valid else 0.0
+
+    def guard(self) -> CheckVersionRequest:
+        """Return an operation for a transaction that lets it succeed only while our node is there."""
+        if not self.is_valid:
+            raise LockLostError(self.path, "its lease ended, or its session did", self.what)
+        return CheckVersionRequest(self.node.path, self.node.version)
+
+    async def check(self) -> None:
+        """Make sure, with the leader of the ensemble, that it is held; raise LockLostError when it is not."""
+        guard = self.guard()
+        try:
+            await self._port.commit([guard])
+        except TransactionFailedError as refused:
+            if not isinstance(refused.error, (NoNodeError, BadVersionError)):
+                raise
+            self.lose()
+            raise LockLostError(self.path, "its node is gone or was changed by a stranger", self.what) from refused
+        except SessionExpiredError as expired:
+            raise LockLostError(self.path, "its session expired", self.what) from expired
+        if not self.is_valid:
+            raise LockLostError(self.path, "its lease ended, or it was released meanwhile", self.what)
+
+    def lose(self) -> None:
+        """Know from the server that it is lost; whoever keeps watch tells."""
+        self.lost = True
+        self.wake.set()
+
+    # Keeping watch
+
+    async def keep(self, on_lost: Callable[[], object], then: Callable[[], None]) -> None:
+        """Watch until it is ended or lost; a loss is told by *on_lost*, whatever comes of which *then* is called."""
+        while not self.ended and self._is_ours():
+            if not await self._watch():
+                break
+        if not self.end():
+            return
+        self.lost = True
+        log.warning("%s %s was lost", self.what, self.path)
+        try:
+            on_lost()
+        except Exception:
+            log.exception("on_lost of %s %s raised", self.what, self.path)
+        finally:
+            then()
+
+    async def _watch(self) -> bool:
+        """Watch our node until something changes; False when it is gone."""
+        port = self._port.until(self._port.now() + self._port.lease_remaining)
+        watch = port.watcher(self.wake)
+        try:
+            await port.get(self.node.path, watch)
+            while watch.event is None and not self.ended and self._is_ours():
+                await self._rest()
+        except NoNodeError:
+            return False
+        except PASSING:
+            await self._rest(FIRST_PAUSE)
+        except SessionClosedError:
+            return False
+        except ServerError as error:
+            # Most likely an ACL that forbids us to read our own node: the lease is still watched.
+            log.warning("%s %s: its node cannot be watched: %s", self.what, self.path, error)
+            await self._rest()
+        finally:
+            if watch.event is None:
+                await port.shielded(watch.close())
+        return True
+
+    async def _rest(self, longest: float | None = None) -> None:
+        """Wait to be woken, at the latest by the end of the lease."""
+        lease = max(self._port.lease_remaining, 0.0)
+        await self.wake.wait(lease if longest is None else min(lease, longest))
+        self.wake.clear()
