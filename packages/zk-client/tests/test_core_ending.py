@@ -9,6 +9,7 @@ from corepair import AUTH_FAILED, DATA, PASSWORD, SESSION, STAT, CorePair, Sink
 
 from zk_client import ConnectionLostError, Outcome, SessionClosedError, SessionExpiredError, SessionState
 from zk_client._session.machine import CLOSING, CONNECTING, HANDSHAKE, IDLE, PREPARING, READY, WAITING
+from zk_client._session.wishes import GRANT_GRACE
 from zk_wire import (
     AuthPacket,
     CloseSessionRequest,
@@ -209,7 +210,7 @@ def test_a_resumed_session_is_presented_at_once_and_expires_when_the_server_does
 # Stopping
 
 
-@pytest.mark.parametrize("phase", [WAITING, CONNECTING, HANDSHAKE])
+@pytest.mark.parametrize("phase", [WAITING, CONNECTING])
 def test_stop_ends_at_once_where_there_is_nobody_to_tell(phase: int) -> None:
     pair = in_phase(phase)
     call = pair.submit(pair.operations.get("/a"))
@@ -218,6 +219,52 @@ def test_stop_ends_at_once_where_there_is_nobody_to_tell(phase: int) -> None:
     assert pair.states[-1] is S.CLOSED
     assert isinstance(call.exception(), SessionClosedError)
     assert pair.server is None
+
+
+@pytest.mark.parametrize("session", ["granted", "confirmed", "another"])
+def test_a_session_that_is_granted_while_stop_is_under_way_is_closed(session: str) -> None:
+    pair = CorePair() if session == "granted" else in_phase(HANDSHAKE)
+    if session == "granted":
+        pair.start()
+        pair.connect()
+    pair.stop()
+    assert pair.core.phase == CLOSING
+    assert isinstance(pair.submit(pair.operations.get("/a")).exception(), SessionClosedError)
+    pair.grant(OTHER if session == "another" else SESSION)
+    pair.reply(pair.next(CloseSessionRequest))
+    assert pair.core.phase == IDLE
+    assert pair.states[-1] is S.CLOSED and S.EXPIRED not in pair.states
+    assert f"session 0x{OTHER if session == 'another' else SESSION:x} closed: stopped" in pair.logs[-1].message
+
+
+@pytest.mark.parametrize("how", ["refused", "eof", "silence", "abort"])
+def test_stop_waits_no_longer_than_it_must_for_a_session_that_is_not_granted(how: str) -> None:
+    pair = in_phase(HANDSHAKE)
+    waiting = pair.submit(pair.operations.get("/a"))
+    pair.stop()
+    assert not waiting.done
+    if how == "refused":
+        pair.gone()
+    elif how == "eof":
+        pair.close()
+    elif how == "silence":
+        pair.wait_for(GRANT_GRACE)
+    else:
+        pair.core.abort()
+        pair.settle()
+    assert pair.core.phase == IDLE
+    assert pair.states[-1] is S.CLOSED and S.EXPIRED not in pair.states
+    assert isinstance(waiting.exception(), SessionClosedError)
+    assert pair.server is None
+
+
+def test_a_session_to_be_left_open_is_not_waited_for() -> None:
+    pair = in_phase(HANDSHAKE)
+    pair.stop(close_session=False)
+    assert pair.core.phase == IDLE
+    pair.start()
+    pair.connect()
+    assert pair.hello is not None and pair.hello.session_id == SESSION
 
 
 def test_stop_sends_close_session_behind_what_was_asked_and_waits_for_its_answer() -> None:

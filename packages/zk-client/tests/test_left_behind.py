@@ -18,7 +18,9 @@ from corepair import SESSION, CorePair, stat
 from either import MakeEither, making
 
 from zk_client import CallTimeoutError, Client, ConnectionLostError, Outcome, run_blocking
+from zk_client._session.machine import HANDSHAKE
 from zk_client._session.transaction_recovery import TransactionRecovery
+from zk_client._session.wishes import GRANT_GRACE
 from zk_client.handlers.leaving import left_behind
 from zk_testing import EmbeddedServer, Settings
 from zk_testing.faults import FaultProxy
@@ -46,9 +48,10 @@ def greenlets() -> Iterator[MakeEither]:
     """Make clients of the greenlets' world, in this thread's hub."""
     made: list[Client] = []
 
-    def make(hosts: str, timeout: float = 6.0, **options: Any) -> Client:
+    def make(hosts: str, timeout: float = 6.0, *, start: bool = True, **options: Any) -> Client:
         made.append(Client(hosts, timeout, runtime="gevent", **options))
-        made[-1].start()
+        if start:
+            made[-1].start()
         return made[-1]
 
     try:
@@ -221,6 +224,49 @@ def test_a_refused_transaction_has_no_marker_to_delete() -> None:
     recovery = TransactionRecovery([SetDataRequest("/q", b"", 7), marker], {1}, "/marks/guid")
     assert recovery.left_behind([ErrorResult(-103), ErrorResult(-2)]) is None
     assert recovery.left_behind(None) == "/marks/guid"
+
+
+# Sessions
+
+
+@pytest.mark.parametrize("session", ["new", "resumed"])
+def test_a_client_that_is_stopped_while_a_server_grants_a_session_leaves_none(make: MakeEither, session: str) -> None:
+    with EmbeddedServer(settings=Settings(tick_ms=5000)) as server, FaultProxy(server) as proxy:
+
+        def sessions() -> list[int]:
+            return server.call(lambda core: [session.id for session in core.sessions.all()])
+
+        zk = make(proxy.hosts, 60.0, start=session == "resumed")
+        core = zk._core if isinstance(zk, Client) else zk.client._core
+        proxy.freeze("to_client")
+        if session == "new":
+            zk.start_async()
+        else:
+            proxy.cut()
+        until(zk, lambda: core.phase == HANDSHAKE and len(sessions()) == 1)
+
+        def heal_when_stopping() -> None:
+            never = threading.Event()
+            while core.phase == HANDSHAKE:
+                never.wait(0.001)
+            proxy.heal()
+
+        healing = threading.Thread(target=heal_when_stopping)
+        healing.start()
+        zk.stop()
+        healing.join(PATIENCE)
+        assert sessions() == []
+
+
+def test_a_server_that_grants_no_session_does_not_keep_stop(make: MakeEither, proxy: FaultProxy) -> None:
+    zk = make(proxy.hosts, start=False)
+    proxy.freeze("to_client")
+    zk.start_async()
+    core = zk._core if isinstance(zk, Client) else zk.client._core
+    until(zk, lambda: core.phase == HANDSHAKE)
+    began = time.monotonic()
+    zk.stop()
+    assert time.monotonic() - began < GRANT_GRACE + 1.5
 
 
 # Looking for what a caller has left behind

@@ -120,6 +120,7 @@ class AsyncHandler(Performing):
                     self.core.stop(self.now(), close_session=close_session)
                     self.perform()
                     self._flush()
+                    self._schedule()
                 await self._ended.wait()
         except TimeoutError:
             pass
