@@ -106,6 +106,52 @@ def test_on_lost_tells_a_holder_whose_node_a_stranger_deleted() -> None:
     world.run(body())
 
 
+@pytest.mark.parametrize("trouble", ["cut", "hang"])
+@pytest.mark.parametrize("seed", range(5))
+def test_a_block_is_cancelled_before_the_lease_ends(seed: int, trouble: str) -> None:
+    world = World(seed)
+    ended: list[float] = []
+
+    async def body() -> None:
+        mine, other = lock(world), lock(world, 1)
+
+        async def others() -> None:
+            async with other:
+                assert ended, "somebody else holds, and the block still runs"
+
+        async def work() -> None:
+            async with mine:
+                await world.sim.sleep(1)
+                world.sim.spawn(others(), "others")
+                world.clients[0].cut(25.0) if trouble == "cut" else world.clients[0].hang()
+                try:
+                    await world.sim.sleep(3600)
+                finally:
+                    ended.append(world.sim.now())
+                    assert mine.lease_remaining > 0
+
+        with pytest.raises(LockLostError):
+            await work()
+        assert not mine.is_acquired
+        await world.sim.sleep(60)
+        # Whoever was in the block goes on, and nothing of the cancellation is left.
+        async with mine:
+            pass
+
+    world.run(body())
+
+
+def test_a_block_whose_lock_is_well_is_not_cancelled_however_long_it_takes() -> None:
+    world = World()
+
+    async def body() -> None:
+        async with lock(world) as mine:
+            await world.sim.sleep(1000)
+            assert mine.is_acquired
+
+    world.run(body())
+
+
 def test_on_lost_has_ended_before_others_may_go_on() -> None:
     world = World()
     order: list[str] = []

@@ -226,3 +226,30 @@ def test_listeners_hear_every_state_and_leaks_are_named() -> None:
 
     run(body)
     assert heard == ["suspended", "expired", "connecting", "connected"]
+
+
+def test_a_scope_is_cancelled_where_it_waits_and_its_task_goes_on() -> None:
+    async def body(client: Client, server: SimulatedServer) -> None:
+        scope = client.port.scope()
+        client.simulation.call_at(client.simulation.now() + 1, scope.cancel)
+        with pytest.raises(TaskCancelled) as ended:
+            await client.port.sleep(100)
+        assert client.simulation.now() == 1
+        assert await scope.leave(ended.value)
+        await client.port.sleep(1)
+
+    run(body)
+
+
+def test_a_scope_cancelled_on_its_way_out_leaves_nothing_to_raise() -> None:
+    async def body(client: Client, server: SimulatedServer) -> None:
+        scope = client.port.scope()
+        scope.cancel()
+        assert not await scope.leave(None)
+        await client.port.sleep(1)
+        left = client.port.scope()
+        await left.leave(None)
+        left.cancel()
+        await client.port.sleep(1)
+
+    run(body)

@@ -62,7 +62,7 @@ from .errors import (
 )
 from .faces import BodySuspendedError, Face, attribute, blocking, direct, run_blocking
 from .hosts import Host, parse_hosts
-from .port import Event, HasPort, Operation, OperationResult, Port, Task
+from .port import Event, HasPort, Operation, OperationResult, Port, Scope, Task
 from .retry import RetryPolicy, retrying
 from .states import ALLOWED, SessionState, WatchedEvent
 from .watching import PersistentWatch, Watcher
@@ -153,6 +153,7 @@ __all__ = [
     "RetryInterruptedError",
     "RetryPolicy",
     "ServerError",
+    "Scope",
     "SessionClosedError",
     "SessionExpiredError",
     "SessionState",

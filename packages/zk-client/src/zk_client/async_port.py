@@ -13,7 +13,7 @@ import threading
 from zk_wire import OperationTimeoutError, Outcome
 
 from . import steps
-from .errors import CallTimeoutError
+from .errors import CallTimeoutError, ConfigurationError
 from .port_requests import PortRequests
 from .states import WatchedEvent
 
@@ -148,6 +148,45 @@ class AsyncTask(Generic[T]):
         return self._task.result()
 
 
+class AsyncScope:
+    """A stretch of a task's work that is cancelled by cancelling the task, and only once."""
+
+    interrupts = True
+
+    def __init__(self) -> None:
+        task = asyncio.current_task()
+        if task is None:
+            raise ConfigurationError("a scope belongs to a task, but this is called outside of one")
+        self._task: asyncio.Task[Any] | None = task
+        self._requests = task.cancelling()
+        self.cancelled = False
+
+    def cancel(self) -> None:
+        """Cancel the task that began the scope, unless it has left it."""
+        if self._task is not None and not self.cancelled:
+            self.cancelled = True
+            self._task.cancel("the scope was cut short")
+
+    async def leave(self, error: BaseException | None) -> bool:
+        """End the scope, and take its own cancellation back."""
+        task, self._task = self._task, None
+        if task is None or not self.cancelled:
+            return False
+        seen = isinstance(error, asyncio.CancelledError)
+        if not seen:
+            # The task was cancelled while it was on its way out, and would hear of it at its next await.
+            try:
+                await asyncio.sleep(0)
+            except asyncio.CancelledError:
+                pass
+        # When somebody else has cancelled the task as well, that cancellation stands.
+        if task.uncancel() <= self._requests:
+            return seen
+        if not seen:
+            raise asyncio.CancelledError
+        return False
+
+
 class AsyncPort(PortRequests):
     """What bodies await, for one client of this loop.
 
@@ -202,6 +241,10 @@ class AsyncPort(PortRequests):
     def spawn(self, body: Coroutine[object, None, T], name: str) -> AsyncTask[T]:
         """Run a body as a task."""
         return AsyncTask(body, name)
+
+    def scope(self) -> AsyncScope:
+        """Begin a scope of the calling task."""
+        return AsyncScope()
 
     async def shielded(self, body: Coroutine[object, None, T]) -> T:
         """Run a body to its end even when the caller is cancelled meanwhile; the caller then ends as cancelled."""

@@ -188,6 +188,23 @@ class BlockingTask(Generic[T]):
         return self._result  # type: ignore[return-value]
 
 
+class BlockingScope:
+    """A stretch of work that nobody can interrupt safely: that it should end is noted, and the work has to ask."""
+
+    interrupts = False
+
+    def __init__(self) -> None:
+        self.cancelled = False
+
+    def cancel(self) -> None:
+        """Note that it should end."""
+        self.cancelled = True
+
+    async def leave(self, error: BaseException | None) -> bool:
+        """End it; nothing that leaves it is its own doing."""
+        return False
+
+
 class BlockingPort(PortRequests):
     """What bodies await, for one client whose calls block.
 
@@ -246,6 +263,10 @@ class BlockingPort(PortRequests):
     def spawn(self, body: Coroutine[object, None, T], name: str) -> BlockingTask[T]:
         """Run a body in a worker of its own."""
         return BlockingTask(self, body, name)
+
+    def scope(self) -> BlockingScope:
+        """Begin a scope, which here is only told that it should end."""
+        return BlockingScope()
 
     async def shielded(self, body: Coroutine[object, None, T]) -> T:
         """Run a body to its end even when the caller is cancelled meanwhile."""

@@ -131,6 +131,35 @@ class Task(Protocol[T_co]):
         ...
 
 
+class Scope(Protocol):
+    """A stretch of somebody's work that can be cut short from beside it, where the world can do that.
+
+    asyncio can: the task that began the scope is cancelled. Threads and greenlets cannot be interrupted safely in the
+    middle of anything; there `cancel` is only noted, and the work has to ask.
+    """
+
+    @property
+    def interrupts(self) -> bool:
+        """Whether `cancel` reaches the work, or is only noted."""
+        ...
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether it was cut short."""
+        ...
+
+    def cancel(self) -> None:
+        """Cut it short: the current or next `await` in it raises. No effect once it was left."""
+        ...
+
+    async def leave(self, error: BaseException | None) -> bool:
+        """End it, with the exception that leaves it, if any; True when that is its own cancellation.
+
+        Its own cancellation is taken back: whoever called goes on as if it had never been cancelled.
+        """
+        ...
+
+
 class Port(Protocol):
     """What bodies await: requests, watches, events, time, tasks and clean-up."""
 
@@ -245,6 +274,10 @@ class Port(Protocol):
 
     def spawn(self, body: Coroutine[object, None, T], name: str) -> Task[T]:
         """Run a body beside this one: a task, a greenlet, or a thread of its own. *name* is for people."""
+        ...
+
+    def scope(self) -> Scope:
+        """Begin a scope of the worker (task, thread, greenlet) that calls."""
         ...
 
     async def shielded(self, body: Coroutine[object, None, T]) -> T:

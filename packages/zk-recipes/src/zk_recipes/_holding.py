@@ -18,9 +18,12 @@ from .errors import LockLostError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from zk_client import Port
+    from zk_client import Port, Scope
 
 log = logging.getLogger(__name__)
+
+# The part of the lease that the work under it gets for stopping, when the server has not answered for so long.
+NOTICE = 0.1
 
 
 class OwnNode(NamedTuple):
@@ -109,6 +112,18 @@ class Holding:
         self.wake.set()
 
     # Keeping watch
+
+    async def cut_short(self, scope: Scope) -> None:
+        """Cancel a scope when it is lost, or so near the end of its lease that its owner needs what is left to stop.
+
+        Costs no request. It ends when the holding does.
+        """
+        notice = self.lease_remaining * NOTICE
+        while self.is_valid and self.lease_remaining > notice:
+            await self.wake.wait(self.lease_remaining - notice)
+            self.wake.clear()
+        if self.lost or not self.ended:
+            scope.cancel()
 
     async def keep(self, on_lost: Callable[[], object], then: Callable[[], None]) -> None:
         """Watch until it is ended or lost; a loss is told by *on_lost*, whatever comes of which *then* is called."""

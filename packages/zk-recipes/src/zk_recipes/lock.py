@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from zk_client import HasPort
+    from zk_client import HasPort, Scope
     from zk_wire import CheckVersionRequest
 
 log = logging.getLogger(__name__)
@@ -56,6 +56,8 @@ class AsyncLock:
     - `is_acquired` is not true after the lease deadline, and `on_lost` has been called by then:
       ``test_a_frozen_holder_does_not_believe_it_holds``,
       ``test_on_lost_is_called_once_at_the_latest_when_the_lease_ends``.
+    - A block of ``async with`` is cancelled before anybody else can have the lock, and no other way:
+      ``test_a_block_is_cancelled_before_the_lease_ends``.
     - A transaction with `guard` in it is refused once the lock is lost:
       ``test_a_guarded_transaction_is_refused_after_loss``.
     - Uncontended, an acquire and a release cost three round trips: ``test_uncontended_costs_three_round_trips``.
@@ -86,6 +88,7 @@ class AsyncLock:
         self._on_lost = on_lost
         self._attempt: Attempt | None = None
         self._holding: Holding | None = None
+        self._scope: Scope | None = None
         # Whoever acquires or holds has taken the one element. A list's pop is atomic, also between threads.
         self._permit = [None]
 
@@ -163,15 +166,35 @@ class AsyncLock:
             attempt.cancel()
 
     async def __aenter__(self) -> Self:
-        """Acquire, without a bound; raises when that fails."""
+        """Acquire, without a bound; raises when that fails.
+
+        Where a body can be interrupted (asyncio), it is cancelled when the lock is lost, before anybody else can have
+        it, and LockLostError leaves the block.
+        """
         await self.acquire()
+        try:
+            scope = self._port.scope()
+            if scope.interrupts:
+                self._port.spawn(self._held().cut_short(scope), f"lock {self._path} scope")
+                self._scope = scope
+        except BaseException:
+            await self._port.shielded(self.release())
+            raise
         return self
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Release."""
-        await self.release()
+        scope, self._scope = self._scope, None
+        cut_short = False
+        try:
+            cut_short = scope is not None and await scope.leave(exc)
+        finally:
+            await self.release()
+        if cut_short:
+            reason = "it was lost, or its lease about to end, so the block was cancelled"
+            raise LockLostError(self._path, reason) from exc
 
     # What a holder knows
 

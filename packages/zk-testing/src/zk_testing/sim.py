@@ -162,6 +162,11 @@ class SimulatedTask(Generic[T_co]):
             self._cancels += 1
             self.wake(woken=False)
 
+    def take_back(self) -> None:
+        """Forget one cancellation that has not been raised yet."""
+        if self._cancels:
+            self._cancels -= 1
+
     async def join(self, timeout: float | None = None) -> T_co:
         """Wait for the end and return the result, or raise what the body raised; TimeoutError when time runs out."""
         self._joiners += 1

@@ -22,6 +22,7 @@ from zk_wire import (
     split_path,
 )
 
+from .sim import TaskCancelled
 from .simserver import RefusedTransaction
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
     from zk_wire import ACL, Stat
 
-    from .sim import SimulatedEvent, SimulatedTask
+    from .sim import SimulatedEvent, SimulatedTask, Simulation
     from .simclient import SimulatedClient
     from .simserver import SimulatedOperation, SimulatedResult
 
@@ -105,6 +106,33 @@ class SimulatedWatcher(Generic[State, WatchEvent]):
     def _leave(self) -> None:
         if self in self._client.watchers:
             self._client.watchers.remove(self)
+
+
+class SimulatedScope:
+    """A stretch of a task's work that is cut short by cancelling the task, as under asyncio."""
+
+    interrupts = True
+
+    def __init__(self, simulation: Simulation) -> None:
+        self._task = simulation.current
+        self.cancelled = False
+
+    def cancel(self) -> None:
+        """Cancel the task that began the scope, unless it has left it."""
+        if self._task is not None and not self.cancelled:
+            self.cancelled = True
+            self._task.cancel()
+
+    async def leave(self, error: BaseException | None) -> bool:
+        """End the scope, and take its own cancellation back."""
+        task, self._task = self._task, None
+        if task is None or not self.cancelled:
+            return False
+        if isinstance(error, TaskCancelled):
+            # Of several cancellations that were asked for, the others are still to come.
+            return True
+        task.take_back()
+        return False
 
 
 class SimulatedPort(Generic[State, WatchEvent]):
@@ -293,6 +321,10 @@ class SimulatedPort(Generic[State, WatchEvent]):
     def spawn(self, body: Coroutine[object, None, T], name: str) -> SimulatedTask[T]:
         """Run a body beside this one, in the same client."""
         return self._simulation.spawn(body, f"{self._client.name}: {name}", home=self._client)
+
+    def scope(self) -> SimulatedScope:
+        """Begin a scope of the running task."""
+        return SimulatedScope(self._simulation)
 
     async def shielded(self, body: Coroutine[object, None, T]) -> T:
         """Run a body to its end even when the caller is cancelled."""
