@@ -268,6 +268,10 @@ _ADDRESSES = (
     "127..0.5", "127.0.0.5.", "127.0.0.5..", "-127.0.0.5", "::1", "::1/64", "::", "::ffff:127.0.0.5", "1:2", "::1/129",
     "::1/", "1::2::3", "::ffff:7f00:5/100", "1:2:3:4:5:6:7:8", "1:2:3:4:5:6:7:8:9", "::12345", "::g", "fe80::1%lo",
     "1:2:3:4:5:6:1.2.3.4", "::1.2.3.4", "::/0", "[::1]", ":::1", "1::", "0:0:0:0:0:ffff:1.2.3.4", "::1/+8", "::1/-1",
+    "++127.0.0.5", "-0.0.0.0/0", "127.-0.0.5", "127.0.0.5/-0", "127.0.0.5/++8", "127.0.0.5/+", "+.0.0.1", "1_2.0.0.1",
+    f"{'9' * 5000}.0.0.5", f"127.0.0.5/{'9' * 5000}", "0" * 5000 + "127.0.0.5", "\u0967\u0968\u096d.0.0.5",
+    "127.0.0.5/\u0668", "::\uff21\uff46", "::\uff27", "::\u0660b", "::+\uff26",
+    "\U0001d7cf.0.0.1", "127.0.0.5\n", "127.0.0.\t5", "::-0", "::+1", "::+", "::\u0967", "::1/-0", "::1/++3",
 )  # fmt: skip
 
 
@@ -329,6 +333,29 @@ def the_super_user_may_do_everything(stage: Stage) -> None:
         caller.ask(ReconfigRequest(None, None, "", 0), DeleteRequest("/zookeeper/config", -1))
         caller.ask(DeleteRequest("/secret/below", -1), DeleteRequest("/secret", -1))
     boss.ask(SetDataRequest("/zookeeper/config", None, -1), GetDataRequest("/zookeeper/config", False))
+
+
+def own_ephemerals_are_found_by_the_beginning_of_their_path(stage: Stage) -> None:
+    caller = stage.meet("caller")
+    caller.ask(CreateRequest("/own", b"", OPEN, 0), CreateRequest("/own/e", b"", OPEN, 1))
+    for prefix in (
+        "\xa0",
+        "\x1f/",
+        "\t/\n",
+        "\u2003/",
+        "\0",
+        "\x85",
+        "  /own",
+        "/own",
+        "own",
+        "//",
+        "/own/e",
+        "/own/e/",
+        " /",
+    ):
+        caller.note("prefix", prefix)
+        caller.ask(GetEphemeralsRequest(prefix))
+    caller.ask(DeleteRequest("/own/e", -1), DeleteRequest("/own", -1))
 
 
 # Watches and quotas
@@ -471,6 +498,7 @@ SCENES: tuple[Scene, ...] = (
     addresses_are_matched_by_their_bits,
     identities_are_proved_and_lost,
     the_super_user_may_do_everything,
+    own_ephemerals_are_found_by_the_beginning_of_their_path,
     set_watches_compares_with_every_zxid,
     quotas_count_and_refuse,
     a_silent_session_ends_with_its_nodes,

@@ -87,5 +87,7 @@ def test_ephemerals_are_listed_by_a_prefix_of_the_string() -> None:
     for path in ("/t/e1", "/t/f"):
         me.create(path, flags=1)
     assert me.ask(GetEphemeralsRequest("/t/e")).ephemerals == ["/t/e1"]
-    for all_of_them in (None, "", " / "):
+    for all_of_them in (None, "", " / ", "\0", "\x1f/"):
         assert sorted(me.ask(GetEphemeralsRequest(all_of_them)).ephemerals) == ["/t/e1", "/t/f"]
+    for nothing in ("\xa0", "\u2003/", "//"):
+        assert me.ask(GetEphemeralsRequest(nothing)).ephemerals == []

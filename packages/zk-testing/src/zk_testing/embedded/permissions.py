@@ -9,7 +9,6 @@ IPAuthenticationProvider.java.
 
 from __future__ import annotations
 
-import re
 from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from hashlib import sha1
@@ -24,7 +23,6 @@ __all__ = ["SUPER", "allows", "check_permission", "digest_of", "fix_acl", "in_or
 SUPER = Id("super", "")
 _ANYONE = Id("world", "anyone")
 _BUCKETS = 16  # of the set of a connection's identities, enough for eleven
-_GROUP = re.compile(r"(?=.{1,4}\Z)[+-]?[0-9A-Fa-f]+")  # of an IPv6 address
 
 
 def fix_acl(acl: Sequence[ACL] | None, identities: Iterable[Id], *, ipv6: bool) -> tuple[ACL, ...]:
@@ -117,18 +115,18 @@ def _network(text: str, ipv6: bool) -> tuple[bytes, int] | None:
     """(address, number of bits that count) of "1.2.3.4", "1.2.3.4/24", and where IPv6 is known the same of it."""
     address, slash, bits = text.partition("/")
     parts = address.split(".")
+    numbers = [_java_int(part) for part in parts]
     raw: bytes
-    if len(parts) == 4 and all(part.lstrip("+").isdecimal() and 0 <= int(part) <= 255 for part in parts):
-        raw = bytes(int(part) for part in parts)
+    if len(parts) == 4 and all(number is not None and 0 <= number <= 255 for number in numbers):
+        raw = bytes(number or 0 for number in numbers)
     elif ipv6 and ":" in address and (found := _ipv6(address)) is not None:
         raw = found
     else:
         return None
     if not slash:
         return raw, len(raw) * 8
-    if not bits.lstrip("+").isdecimal() or int(bits) > len(raw) * 8:
-        return None
-    return raw, int(bits)
+    length = _java_int(bits)
+    return None if length is None or not 0 <= length <= len(raw) * 8 else (raw, length)
 
 
 def _ipv6(text: str) -> bytes | None:
@@ -136,10 +134,37 @@ def _ipv6(text: str) -> bytes | None:
     head, gap, tail = text.partition("::")
     groups = [part.split(":") if part else [] for part in (head, tail)]
     count = len(groups[0]) + len(groups[1])
-    if not all(_GROUP.fullmatch(group) for group in groups[0] + groups[1]) or (count > 7 if gap else count != 8):
+    if count > 7 if gap else count != 8:
         return None
     groups.insert(1, ["0"] * (8 - count))
-    return b"".join((int(group, 16) & 0xFFFF).to_bytes(2, "big") for part in groups for group in part)
+    numbers = [_java_int(group, 16) if len(group) <= 4 else None for part in groups for group in part]
+    found = [(number & 0xFFFF).to_bytes(2, "big") for number in numbers if number is not None]
+    return b"".join(found) if len(found) == 8 else None
+
+
+def _java_int(text: str, base: int = 10) -> int | None:
+    """The number, as Java reads it: one sign, digits of any script up to U+FFFF; None for anything else."""
+    digits = text[1:] if text[:1] in ("+", "-") else text
+    value = 0
+    for digit in digits:  # not int(): it refuses what has thousands of zeros in front
+        number = _java_digit(digit)
+        value = value * base + number
+        if not 0 <= number < base or value > 2**31:
+            return None
+    if not digits:
+        return None
+    return -value if text[0] == "-" else value
+
+
+def _java_digit(char: str) -> int:
+    """What a character counts for, Latin letters of either width as in a hexadecimal number; -1 for nothing."""
+    if char > "\uffff":
+        return -1
+    if char.isdecimal():
+        return int(char)
+    if "\uff21" <= char <= "\uff5a":
+        char = chr(ord(char) - 0xFEE0)
+    return "abcdef".find(char.lower()) + 10 if char in "abcdefABCDEF" else -1
 
 
 def _java_split(text: str, separator: str) -> list[str]:

@@ -49,6 +49,7 @@ __all__ = ["Reads"]
 _READ = int(Permission.READ)
 _READ_OR_ADMIN = int(Permission.READ | Permission.ADMIN)
 _ADMIN = int(Permission.ADMIN)
+_TRIMMED = "".join(map(chr, range(33)))  # what Java's trim takes away
 
 
 class Reads:
@@ -131,7 +132,7 @@ class Reads:
         session = client.session
         own = self._tree.ephemerals_of(session.id) if session is not None else []
         prefix = request.prefix_path
-        if prefix is None or prefix.strip() in ("", "/"):
+        if prefix is None or prefix.strip(_TRIMMED) in ("", "/"):
             prefix = ""
         return GetEphemeralsResponse([path for path in own if path.startswith(prefix)]).encode()
 
