@@ -44,7 +44,7 @@ ON_BOTH_SERVERS = ["zk-client", "zk-recipes"]
 # What others make and a package's tests use; without them those tests are skipped.
 PEERS_FOR_TESTS = {
     "zk-client": ["gevent", "opentelemetry-sdk", "uvloop"],
-    "zk-recipes": ["gevent", "uvloop"],
+    "zk-recipes": ["gevent", "kazoo~=2.11", "uvloop"],
     "zk-testing": ["kazoo~=2.11"],
 }
 # What runs on greenlets as well: the package, its suites for a patched process, and those for one that is not.

@@ -179,9 +179,9 @@ class Port(Protocol):
         """Create a node and return its path, with the number the server added when *sequence*.
 
         acl: None for the client's default.   makepath: create missing parents as well.
-        unique: the caller promises that the last component begins with a GUID of its own (from `guid`). A lost
-        reply is then resolved by the port: it syncs, searches the parent, and accepts only a node owned by the
-        session the request was sent in; the call returns as if the reply had come, or raises with an outcome.
+        unique: the caller promises that the last component holds a GUID of its own (from `guid`). A lost reply is
+        then resolved by the port: it syncs, searches the parent, and accepts only a node owned by the session the
+        request was sent in; the call returns as if the reply had come, or raises with an outcome.
         """
         ...
 

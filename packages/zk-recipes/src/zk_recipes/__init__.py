@@ -12,6 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .errors import LockCancelledError, LockInUseError, LockLostError, LockTimeout
     from .lock import AsyncLock, Lock
+    from .naming import Naming, ReadWriteNaming
 
 # Which module each name is loaded from.
 _ROOMS = {
@@ -21,6 +22,8 @@ _ROOMS = {
     "LockInUseError": "errors",
     "LockLostError": "errors",
     "LockTimeout": "errors",
+    "Naming": "naming",
+    "ReadWriteNaming": "naming",
 }
 
 
@@ -45,5 +48,7 @@ __all__ = [
     "LockInUseError",
     "LockLostError",
     "LockTimeout",
+    "Naming",
+    "ReadWriteNaming",
     "__version__",
 ]

@@ -27,7 +27,10 @@ NOTICE = 0.1
 
 
 class OwnNode(NamedTuple):
-    """A node that we have made. guid: in its name.   session_id: its owner.   czxid: its creation, the token."""
+    """A node that we have made. guid: what its name begins with, and no other's.   session_id: its owner.
+
+    czxid: its creation, the token.
+    """
 
     path: str
     guid: str

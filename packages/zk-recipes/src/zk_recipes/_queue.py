@@ -15,12 +15,14 @@ from zk_client import SessionClosedError, SessionState
 from zk_wire import ConnectionLostError, NoNodeError, Outcome, ServerError, ZooKeeperError, join_path, split_path
 
 from ._holding import OwnNode
-from ._sequence import Contender, Naming, ahead_of, in_order, is_certain
+from ._sequence import Contender, ahead_of, in_order, is_certain
 from ._waiting import PASSING, WAITING, Patience
 from .errors import LockCancelledError, LockTimeout
 
 if TYPE_CHECKING:
     from zk_client import Port
+
+    from .naming import Naming
 
 log = logging.getLogger(__name__)
 
@@ -54,12 +56,16 @@ class Attempt(Patience):
 
 
 class Queue:
-    """The queue under one path, as one contender uses it. data: the content of its nodes."""
+    """The queue under one path, as one contender uses it. data: the content of its nodes.
 
-    def __init__(self, port: Port, path: str, naming: Naming, data: bytes) -> None:
+    naming: of its own node, and of everybody in the queue.   rivals: of those it waits for, if not for everybody.
+    """
+
+    def __init__(self, port: Port, path: str, naming: Naming, data: bytes, rivals: Naming | None = None) -> None:
         self.path = path
         self._port = port
         self._naming = naming
+        self._rivals = rivals or naming
         self._data = data
 
     async def compete(self, attempt: Attempt, blocking: bool) -> Place | None:
@@ -152,12 +158,13 @@ class Queue:
     async def _join(self, attempt: Attempt) -> Place:
         """Create our node, under a GUID of its own."""
         port = attempt.port
-        guid = attempt.guid = port.guid()
+        secret = port.guid()
+        guid = attempt.guid = self._naming.head(secret)
         session_id = port.session_id
         settled = False
         try:
             path, stat = await port.create_with_stat(
-                join_path(self.path, self._naming.prefix(guid)),
+                join_path(self.path, self._naming.prefix(secret)),
                 self._data,
                 ephemeral=True,
                 sequence=True,
@@ -181,15 +188,16 @@ class Queue:
     async def _wait_for_turn(self, attempt: Attempt, place: Place, blocking: bool) -> bool | None:
         """True when it is our turn, None when our node is gone; False when somebody is ahead and we do not wait."""
         port = attempt.port
-        behind: set[str] = set()  # Whom the creation zxid puts behind us, whatever their numbers say.
+        behind: set[str] = set()  # Whom the creation zxid puts behind us, where the numbers do not tell.
         while True:
             try:
-                queue = self._naming.contenders(await port.get_children(self.path))
+                names = await port.get_children(self.path)
             except NoNodeError:
                 return None
-            if place.contender not in queue or port.session_id != place.node.session_id:
+            if place.contender.name not in names or port.session_id != place.node.session_id:
                 return None
-            ahead = [contender for contender in ahead_of(place.contender, queue) if contender.name not in behind]
+            rivals = self._rivals.contenders(names)
+            ahead = [contender for contender in ahead_of(place.contender, rivals) if contender.name not in behind]
             if not ahead:
                 if port.lease_remaining > 0:
                     return True
@@ -201,7 +209,7 @@ class Queue:
             watch = port.watcher(attempt.wake) if blocking else None
             try:
                 _, stat = await port.get(join_path(self.path, ahead[0].name), watch)
-                if stat.czxid > place.node.czxid:
+                if stat.czxid > place.node.czxid and not is_certain(place.contender, ahead[0]):
                     behind.add(ahead[0].name)
                     continue
                 if watch is None:

@@ -3,7 +3,8 @@
 Rule: a lock is held while our node is the oldest in the queue (``_queue``), our session is alive by the lease clock,
 and nobody has ended it: `release`, the keeper that tells of a loss, or the next acquire. Exactly one of them does.
 
-Layout (kazoo's): ``<path>/<GUID>__lock__<number>``, ephemeral; data: the identifier in UTF-8.
+Layout (kazoo's, if no other ``naming`` is given): ``<path>/<GUID>__lock__<number>``, ephemeral; data: the identifier
+in UTF-8.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from zk_wire import check_path
 
 from ._holding import Holding
 from ._queue import Attempt, Place, Queue
-from ._sequence import KAZOO_LOCK, Naming
 from ._waiting import check_timeout
 from .errors import LockInUseError, LockLostError
+from .naming import LOCKS, Naming, chosen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -37,6 +38,8 @@ class AsyncLock:
     client: whatever has a port.   path: the node under which contenders queue, created when missing.
     identifier: who waits, for people and `contenders`; kept in the contender's node.
     extra_lock_patterns: markers of other implementations whose nodes compete as well, as literal text ("-lock-").
+    naming: whose way of naming nodes it follows, "kazoo", "curator", "go" or "java", or a `Naming` of ones own; see
+    the page on locks for who respects whom.
     on_lost: called once when the lock is lost without `release`, at the latest when the lease ends. It costs a
     task (under threads: a thread) and a watch while the lock is held, and runs there. It must come to an end:
     until then the object cannot acquire again, and where the session lives on, nobody else can.
@@ -60,6 +63,8 @@ class AsyncLock:
       ``test_a_block_is_cancelled_before_the_lease_ends``.
     - A transaction with `guard` in it is refused once the lock is lost:
       ``test_a_guarded_transaction_is_refused_after_loss``.
+    - Locks of different namings exclude each other where the page says so, Curator's, Go's and Java's by their own
+      reading of our names: ``test_their_reading_of_a_queue_agrees_with_ours``.
     - Uncontended, an acquire and a release cost three round trips: ``test_uncontended_costs_three_round_trips``.
 
     The lock is not re-entrant, and an object is one contender: a second acquire while it acquires or holds raises
@@ -74,6 +79,7 @@ class AsyncLock:
         identifier: str | None = None,
         extra_lock_patterns: Sequence[str] = (),
         *,
+        naming: str | Naming = "kazoo",
         on_lost: Callable[[], object] | None = None,
     ) -> None:
         check_path(path)
@@ -83,8 +89,8 @@ class AsyncLock:
         self._path = path
         self._identifier = identifier or ""
         self._port = client.port
-        naming = Naming(KAZOO_LOCK, extra_lock_patterns)
-        self._queue = Queue(client.port, path, naming, self._identifier.encode())
+        names = chosen(naming, LOCKS, Naming).also(extra_lock_patterns)
+        self._queue = Queue(client.port, path, names, self._identifier.encode())
         self._on_lost = on_lost
         self._attempt: Attempt | None = None
         self._holding: Holding | None = None
@@ -291,6 +297,8 @@ class Lock(Face[AsyncLock]):
     path: the node under which contenders queue, created when missing.
     identifier: who waits, for people and `contenders`; kept in the contender's node.
     extra_lock_patterns: markers of other implementations whose nodes compete as well, as literal text ("-lock-").
+    naming: whose way of naming nodes it follows, "kazoo", "curator", "go" or "java", or a `Naming` of ones own; see
+    the page on locks for who respects whom.
     on_lost: called once when the lock is lost without `release`, at the latest when the lease ends. It costs a
     thread (or greenlet) and a watch while the lock is held, and runs there. It must come to an end: until then the
     object cannot acquire again, and where the session lives on, nobody else can.
@@ -306,9 +314,10 @@ class Lock(Face[AsyncLock]):
         identifier: str | None = None,
         extra_lock_patterns: Sequence[str] = (),
         *,
+        naming: str | Naming = "kazoo",
         on_lost: Callable[[], object] | None = None,
     ) -> None:
-        super().__init__(AsyncLock(client, path, identifier, extra_lock_patterns, on_lost=on_lost))
+        super().__init__(AsyncLock(client, path, identifier, extra_lock_patterns, naming=naming, on_lost=on_lost))
 
     acquire = blocking(AsyncLock.acquire)
     release = blocking(AsyncLock.release)

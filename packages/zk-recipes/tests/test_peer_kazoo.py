@@ -1,0 +1,98 @@
+"""Our recipes and kazoo's on the same nodes of one server: they exclude each other, both ways."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+pytest.importorskip("kazoo")
+
+from kazoo.client import KazooClient
+
+from zk_client import Client
+from zk_recipes import Lock
+from zk_testing.member import ZooKeeperServer
+
+MakeClient = Callable[..., Client]
+PATH = "/locks/one"
+PATIENCE = 20.0
+
+# How ours is made, and how kazoo's is, for them to respect each other.
+PAIRS: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    ({}, {}),
+    ({"naming": "curator"}, {"extra_lock_patterns": ["-lock-"]}),
+    ({"naming": "go"}, {"extra_lock_patterns": ["-lock-"]}),
+]
+
+
+@pytest.fixture
+def kazoo(zk_server: ZooKeeperServer, zk_chroot: str) -> Iterator[Any]:
+    """A kazoo client below the test's node."""
+    client = KazooClient(zk_server.hosts + zk_chroot, timeout=6.0)
+    client.start()
+    yield client
+    client.stop()
+    client.close()
+
+
+class Waiting:
+    """An acquire in a thread of its own, and whether it came back."""
+
+    def __init__(self, acquire: Callable[[], object]) -> None:
+        self._acquire = acquire
+        self.result: object = None
+        self.thread = threading.Thread(target=self._run, daemon=True)
+        self.thread.start()
+
+    def _run(self) -> None:
+        self.result = self._acquire()
+
+    def finish(self) -> object:
+        self.thread.join(PATIENCE)
+        assert not self.thread.is_alive()
+        return self.result
+
+
+def wait_for_children(client: Client, path: str, count: int) -> None:
+    """Wait until a node has that many children, told by watches."""
+    while True:
+        watch = client.watcher()
+        if len(client.get_children(path, watch=watch)) == count:
+            watch.close()
+            return
+        assert watch.wait(PATIENCE) is not None
+
+
+@pytest.mark.parametrize(("ours", "theirs"), PAIRS)
+def test_kazoos_lock_waits_for_ours(
+    ours: dict[str, Any], theirs: dict[str, Any], make_client: MakeClient, kazoo: Any
+) -> None:
+    client = make_client()
+    mine, other = Lock(client, PATH, "mine", **ours), kazoo.Lock(PATH, "other", **theirs)
+    with mine:
+        assert other.acquire(blocking=False) is False
+        waiting = Waiting(lambda: other.acquire(timeout=PATIENCE))
+        wait_for_children(client, PATH, 2)
+        assert other.contenders() == mine.contenders() == ["mine", "other"]
+        assert not other.is_acquired
+    assert waiting.finish() is True
+    other.release()
+
+
+@pytest.mark.parametrize(("ours", "theirs"), PAIRS)
+def test_our_lock_waits_for_kazoos(
+    ours: dict[str, Any], theirs: dict[str, Any], make_client: MakeClient, kazoo: Any
+) -> None:
+    client = make_client()
+    mine, other = Lock(client, PATH, "mine", **ours), kazoo.Lock(PATH, "other", **theirs)
+    with other:
+        assert mine.acquire(blocking=False) is False
+        waiting = Waiting(lambda: mine.acquire(timeout=PATIENCE))
+        wait_for_children(client, PATH, 2)
+        assert other.contenders() == mine.contenders() == ["other", "mine"]
+        assert not mine.is_acquired
+    assert waiting.finish() is True
+    mine.release()
