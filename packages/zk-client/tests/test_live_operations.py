@@ -36,12 +36,16 @@ from zk_client import (
     TransactionFailedError,
     UnimplementedError,
     make_digest_acl,
+    run_blocking,
 )
 from zk_testing import Choice, EmbeddedServer
 from zk_testing.cluster import Cluster
 from zk_wire import (
     CheckResult,
+    CreateMode,
+    CreateRequest,
     CreateResult,
+    DeleteRequest,
     DeleteResult,
     QuotaExceededError,
     ReconfigDisabledError,
@@ -569,6 +573,20 @@ def test_a_transaction_is_committed_once(shared: Client, top: str) -> None:
         transaction.commit()
     with pytest.raises(ValueError, match="already committed"):
         transaction.delete(f"{top}/a")
+
+
+def test_a_body_commits_with_a_marker_and_the_default_acl(server: Cluster, top: str) -> None:
+    mine = CREATOR_ALL_ACL
+    with Client(server.hosts, 10.0, default_acl=mine, auth_data=[("digest", "bob:pw")]) as client:
+        client.create(f"{top}/markers")
+        request = CreateRequest(f"{top}/a", b"", (), CreateMode.PERSISTENT)
+        (result,) = run_blocking(client.port.commit([request], marker=f"{top}/markers"))
+        assert isinstance(result, CreateResult) and result.path == f"{top}/a"
+        assert client.get_acls(f"{top}/a")[0] == client.get_acls(f"{top}/markers")[0]
+        assert client.get_children(f"{top}/markers") == []
+        with pytest.raises(TransactionFailedError) as refused:
+            run_blocking(client.port.commit([DeleteRequest(f"{top}/a", -1)], marker=f"{top}/missing"))
+        assert refused.value.index == 1 and isinstance(refused.value.error, NoNodeError)
 
 
 def test_the_marker_of_a_transaction_does_not_stay(shared: Client, top: str) -> None:

@@ -11,7 +11,11 @@ from zk_testing.sim import TaskCancelled
 from zk_testing.simclient import Faults
 from zk_testing.simserver import SimulatedServer
 from zk_wire import (
+    OPEN_ACL_UNSAFE,
     ConnectionLostError,
+    CreateMode,
+    CreateRequest,
+    CreateResult,
     EventType,
     NoNodeError,
     OperationTimeoutError,
@@ -226,6 +230,41 @@ def test_listeners_hear_every_state_and_leaks_are_named() -> None:
 
     run(body)
     assert heard == ["suspended", "expired", "connecting", "connected"]
+
+
+def test_a_marker_tells_what_became_of_a_transaction_while_the_session_lives() -> None:
+    told: set[Outcome] = set()
+
+    async def body(client: Client, server: SimulatedServer) -> None:
+        server.ensure_path("/markers")
+        session = client.session_id
+        request = CreateRequest("/a", b"", OPEN_ACL_UNSAFE, CreateMode.PERSISTENT)
+        try:
+            (result,) = await client.port.commit([request], marker="/markers")
+            assert isinstance(result, CreateResult)
+            outcome = Outcome.APPLIED
+        except (ConnectionLostError, SessionExpiredError) as lost:
+            outcome = lost.outcome
+        assert outcome is not Outcome.UNKNOWN or client.session_id != session
+        assert outcome is Outcome.UNKNOWN or (outcome is Outcome.APPLIED) == ("/a" in server.paths())
+        told.add(outcome)
+        await client.port.sleep(30)
+        assert server.paths() in (["/markers"], ["/a", "/markers"])
+
+    for seed in range(40):
+        run(body, seed, Faults(rate=0.5, limit=2))
+    assert told == set(Outcome)
+
+
+def test_a_data_version_wraps_and_passes_over_minus_one() -> None:
+    async def body(client: Client, server: SimulatedServer) -> None:
+        await client.port.create("/a")
+        server.set_version("/a", 2**31 - 1)
+        assert (await client.port.set("/a", b"", 2**31 - 1)).version == -(2**31)
+        server.set_version("/a", -2)
+        assert (await client.port.set("/a", b"", -2)).version == -1
+
+    run(body)
 
 
 def test_a_scope_is_cancelled_where_it_waits_and_its_task_goes_on() -> None:

@@ -73,6 +73,7 @@ class Operations:
         self.owner = owner
         self._chroot = chroot
         self._acl = OPEN_ACL_BYTES if acl is None else encode_acls(acl)
+        self.default_acl = acl
         self._max_request = max_request
         self._ustrings: dict[str, bytes] = {}
         self._gets: dict[str, bytes] = {}  # whole requests of the most frequent kind

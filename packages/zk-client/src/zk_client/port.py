@@ -231,10 +231,15 @@ class Port(Protocol):
         """Create the node and its parents where they are missing."""
         ...
 
-    async def commit(self, operations: Sequence[Operation]) -> list[OperationResult]:
+    async def commit(self, operations: Sequence[Operation], *, marker: str | None = None) -> list[OperationResult]:
         """Apply all operations or none; one result per operation, in order.
 
-        Raises TransactionFailedError (``.index``, ``.error``, ``.results``), after which nothing was applied.
+        A create whose ACL is empty gets the client's default. marker: an existing node under which the transaction
+        leaves an ephemeral node for a moment, so that a lost reply is resolved by the port for as long as the session
+        lives: the call returns as if the reply had come, or raises with an outcome; UNKNOWN when the session, or the
+        time, ended first, and APPLIED when all that is lost are the results.
+        Raises TransactionFailedError (``.index``, ``.error``, ``.results``), after which nothing was applied; a
+        *marker* that is not there is the NoNodeError of an operation after the last.
         """
         ...
 

@@ -35,6 +35,10 @@ class PortRequests(ABC):
     async def _run(self, call: Call[T]) -> T:
         """Send a request and wait for its result, not beyond the port's deadline."""
 
+    @abstractmethod
+    def guid(self) -> str:
+        """Return 32 hex digits that nobody else has."""
+
     # Requests
 
     async def create(
@@ -103,11 +107,12 @@ class PortRequests(ABC):
         """Create the node and its parents where they are missing."""
         await steps.ensure_path(self, path, acl)
 
-    async def commit(self, operations: Sequence[Operation]) -> list[OperationResult]:
-        """Apply all operations or none."""
+    async def commit(self, operations: Sequence[Operation], *, marker: str | None = None) -> list[OperationResult]:
+        """Apply all operations or none; a marker tells what became of them."""
         from .transactions import Draft
 
-        draft = Draft(self._operations, None)
+        guid = self.guid() if marker is not None else ""
+        draft = Draft(self._operations, self._operations.default_acl, marker, guid)
         for operation in operations:
             draft.add(operation)
         return await self._run(draft.call())

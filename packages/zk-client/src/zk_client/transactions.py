@@ -116,15 +116,19 @@ class Draft:
         return self._add(CheckVersionRequest(self._operations.full(path), check_version(path, version)))
 
     def add(self, operation: Operation) -> Self:
-        """Add a ready-made operation, such as a lock's `guard()`; its path is below the chroot like any other."""
+        """Add a ready-made operation, such as a lock's `guard()`; its path is below the chroot like any other.
+
+        A create whose ACL is empty, which no server takes, gets the client's default.
+        """
         path = operation.path
         if isinstance(operation, (CreateRequest, Create2Request, CreateTTLRequest, CreateContainerRequest)):
             full = self._operations.sequential(path or "") if CreateMode(operation.flags).is_sequential else None
             full = full if full is not None else self._operations.full(path or "")
+            acl = operation.acl or self._default_acl
             if isinstance(operation, CreateTTLRequest):
                 ttl = operation.ttl_ms
-                return self._add(CreateTTLRequest(full, operation.data, operation.acl, operation.flags, ttl))
-            return self._add(type(operation)(full, operation.data, operation.acl, operation.flags))
+                return self._add(CreateTTLRequest(full, operation.data, acl, operation.flags, ttl))
+            return self._add(type(operation)(full, operation.data, acl, operation.flags))
         full = self._operations.full(path or "")
         if isinstance(operation, SetDataRequest):
             return self._add(SetDataRequest(full, operation.data, operation.version))

@@ -11,7 +11,10 @@ import contextlib
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from zk_wire import (
+    OPEN_ACL_UNSAFE,
     ConnectionLostError,
+    CreateMode,
+    CreateRequest,
     EventType,
     NoNodeError,
     OperationTimeoutError,
@@ -283,16 +286,36 @@ class SimulatedPort(Generic[State, WatchEvent]):
         """Create the node and its parents where they are missing."""
         await self._request(f"ensure {path}", path, lambda _: self._server.ensure_path(path), write=True)
 
-    async def commit(self, operations: Sequence[SimulatedOperation]) -> list[SimulatedResult]:
-        """Apply all operations or none."""
+    async def commit(
+        self, operations: Sequence[SimulatedOperation], *, marker: str | None = None
+    ) -> list[SimulatedResult]:
+        """Apply all operations or none; with a marker a lost reply is resolved while the session lives."""
+        witness = None if marker is None else f"{marker}/{self.guid()}"
+        sent = list(operations)
+        if witness is not None:
+            sent.append(CreateRequest(witness, b"", OPEN_ACL_UNSAFE, CreateMode.EPHEMERAL))
 
         def apply(session_id: int) -> list[SimulatedResult]:
             try:
-                return self._server.commit(session_id, operations)
+                return self._server.commit(session_id, sent)
             except RefusedTransaction as refused:
                 raise self._client.vocabulary.refused(refused.index, refused.results) from refused
 
-        return await self._request("commit", None, apply, write=True)
+        session_id = self._client.session_id
+        try:
+            return (await self._request("commit", None, apply, write=True))[: len(operations)]
+        except ConnectionLostError as lost:
+            if witness is None or lost.outcome is not Outcome.UNKNOWN:
+                raise
+            session_id = self._client.session_id if session_id is None else session_id
+            if await self._find(witness, session_id) is None:
+                raise ConnectionLostError(outcome=Outcome.NOT_APPLIED) from lost
+            # What the operations have given is gone with the reply.
+            raise ConnectionLostError(outcome=Outcome.APPLIED) from lost
+        finally:
+            if marker is not None and witness is not None:
+                for session in {session_id, self._client.session_id} - {None}:
+                    self.background_delete(marker, split_path(witness)[1], session)
 
     # Waiting, time, tasks
 

@@ -210,7 +210,8 @@ class SimulatedServer:
             raise BadVersionError(path)
         self._advance()
         node.data, node.mzxid, node.mtime = data, self.zxid, self._time_ms()
-        node.version += 1
+        # As real servers do, up to 3.9: from 2147483647 to -2147483648, and over -1, which a request cannot ask for.
+        node.version = (node.version + 1 + 2**31) % 2**32 - 2**31
         self._note(f"sets {path}")
         self._fire(self._data_watches, path, EventType.CHANGED)
         return node.stat()
@@ -262,6 +263,10 @@ class SimulatedServer:
         """Forge the number the next sequential child of *path* gets."""
         self.ensure_path(path)
         self._nodes[path].counter = counter
+
+    def set_version(self, path: str, version: int) -> None:
+        """Forge a node's data version."""
+        self._find(path, path).version = version
 
     def intrude(self, path: str) -> bool:
         """Delete a node as an administrator would; False when there is none or it has children."""
