@@ -62,7 +62,7 @@ from .errors import (
 )
 from .faces import BodySuspendedError, Face, attribute, blocking, direct, run_blocking
 from .hosts import Host, parse_hosts
-from .port import Event, HasPort, Operation, OperationResult, Port, Scope, Task
+from .port import Event, HasPort, Operation, OperationResult, Port, Read, Scope, Subscription, Task
 from .retry import RetryPolicy, retrying
 from .states import ALLOWED, SessionState, WatchedEvent
 from .watching import PersistentWatch, Watcher
@@ -146,6 +146,7 @@ __all__ = [
     "Permission",
     "PersistentWatch",
     "Port",
+    "Read",
     "ReadBatch",
     "RequestEnded",
     "RequestStarted",
@@ -159,6 +160,7 @@ __all__ = [
     "SessionState",
     "StartTimeoutError",
     "Stat",
+    "Subscription",
     "Task",
     "TooManyRequestsError",
     "Transaction",

@@ -209,6 +209,21 @@ class AsyncPort(PortRequests):
         result: T = await self.client.handler.call(call, timeout)
         return result
 
+    async def _result(self, call: Call[T], since: float) -> T:
+        deadline = self._deadline
+        if deadline is None and self.client.call_timeout is not None:
+            deadline = since + self.client.call_timeout
+        timeout = None if deadline is None else max(0.0, deadline - self.now())
+        result: T = await self.client.handler.finish(call, timeout)
+        return result
+
+    def _submit(self, call: Call[Any]) -> None:
+        self.client.handler.submit(call)
+
+    def _abandon(self, call: Call[Any]) -> None:
+        if not call.done:
+            self.client.handler.abandon(call)
+
     # Waiting, time, tasks
 
     def watcher(self, wake: Event | None = None) -> AsyncWatcher:

@@ -64,6 +64,7 @@ class ClientBase:
 
     _world: Handler
     operations: Operations
+    reads_in_packs = True  # as long as no server has said that it does not know multi-reads
 
     def __init__(
         self,

@@ -231,6 +231,21 @@ class BlockingPort(PortRequests):
         bounded: T = self._call(call, remaining)
         return bounded
 
+    async def _result(self, call: Call[T], since: float) -> T:
+        if self._deadline is None:
+            timeout = self.client.call_timeout
+            return call.result(None if timeout is None else max(0.0, since + timeout - self._runtime.now()))
+        return call.result(max(0.0, self._deadline - self._runtime.now()))
+
+    def _submit(self, call: Call[Any]) -> None:
+        task = self._runtime.current_task()
+        if task is not None:
+            task.check()
+        self.client.handler.submit(call)
+
+    def _abandon(self, call: Call[Any]) -> None:
+        self.client.handler.abandon(call)
+
     # Waiting, time, tasks
 
     def watcher(self, wake: Event | None = None) -> BlockingWatcher:

@@ -26,7 +26,7 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
-    from typing import Protocol, TypeAlias, TypeVar
+    from typing import NamedTuple, Protocol, TypeAlias, TypeVar
 
     from zk_wire import (
         ACL,
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     )
 
     from .states import SessionState, WatchedEvent
+    from .transactions import ReadResult
 
     # What a transaction is made of, and what it gives back: one result per operation, in order.
     Operation: TypeAlias = (
@@ -58,9 +59,18 @@ if TYPE_CHECKING:
     )
     OperationResult: TypeAlias = CreateResult | DeleteResult | SetDataResult | CheckResult
 else:
-    from ._typing import Protocol, TypeVar
+    from ._typing import NamedTuple, Protocol, TypeVar
 
     Operation = OperationResult = object
+
+
+class Read(NamedTuple):
+    """One of many reads: a node's data and Stat, or with *children* the names of its children."""
+
+    path: str
+    children: bool = False
+    watch: Watcher | None = None
+
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -107,6 +117,35 @@ class Watcher(Protocol):
 
         Wakes whoever waits, with None. Also forgets a watch whose read is still under way. Does not wait for
         the server and raises nothing for the connection's sake; a watch that has fired or was never used costs nothing.
+        """
+        ...
+
+
+class Subscription(Protocol):
+    """A persistent watch as a value: every change of a node, or of everything below it, until told otherwise.
+
+    It survives reconnects of the same session, but no server reports what it missed meanwhile: an event of type NONE
+    with a connected state says so (read again). An event of type NONE with any other state, or of type
+    PERSISTENT_WATCH_REMOVED, is the last one.
+    """
+
+    @property
+    def closed(self) -> bool:
+        """Whether no further event will come; those that came before can still be taken."""
+        ...
+
+    def take(self) -> WatchedEvent | None:
+        """Return the next event if it is there already, in the server's order; else None. Never waits."""
+        ...
+
+    async def next(self, timeout: float | None = None) -> WatchedEvent | None:
+        """Wait for the next event; None when *timeout* seconds went by first, or it is closed and all are taken."""
+        ...
+
+    async def close(self) -> None:
+        """Forget the watch: here at once, and on the server when it was the last one of this client on its path.
+
+        Wakes whoever waits. Does not wait for the server and raises nothing for the connection's sake.
         """
         ...
 
@@ -223,6 +262,15 @@ class Port(Protocol):
         """Return the names of the node's children, in no order. A missing node raises and leaves no watch."""
         ...
 
+    async def read_many(self, reads: Sequence[Read]) -> list[ReadResult]:
+        """Read many nodes in few round trips: per read, in order, its result, or NoNodeError or NoAuthError as a value.
+
+        Reads without a watch go up to 60 in one request where the server can (3.6 and newer); others are sent without
+        waiting for each other. A read that gave an error leaves no watch. They are not one moment of the server.
+        Raises every other error; close all the watches you gave then, since some may be armed.
+        """
+        ...
+
     async def sync(self, path: str) -> str:
         """Bring the connected server up to date with the leader, then return *path*."""
         ...
@@ -249,6 +297,15 @@ class Port(Protocol):
         """Make a watcher. *wake*: an event of this port, set as well once the watcher's `event` is there.
 
         With it a body waits in one place for several things: a watch, a change of state, a word from outside.
+        """
+        ...
+
+    async def watch(self, path: str, *, recursive: bool = False, wake: Event | None = None) -> Subscription:
+        """Watch a node until told otherwise, with *recursive* everything below it too; the node need not exist.
+
+        A read begun afterwards sees every change that no event tells.   wake: set with every event.
+        Raises UnimplementedError on servers older than 3.6, and ConfigurationError for a path that this client watches
+        persistently in the other mode; after any error nothing is watched.
         """
         ...
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
+from zk_wire import UnimplementedError
+
 from . import steps
 
 TYPE_CHECKING = False
@@ -18,8 +20,10 @@ if TYPE_CHECKING:
 
     from .base import ClientBase
     from .calls import Call
-    from .port import Operation, OperationResult
+    from .port import Event, Operation, OperationResult, Read
     from .states import SessionState
+    from .subscription import Subscription
+    from .transactions import ReadResult
 
     T = TypeVar("T")
 
@@ -38,6 +42,48 @@ class PortRequests(ABC):
     @abstractmethod
     def guid(self) -> str:
         """Return 32 hex digits that nobody else has."""
+
+    @abstractmethod
+    async def _result(self, call: Call[T], since: float) -> T:
+        """Wait for the result of a request that was sent, not beyond the port's deadline."""
+
+    @abstractmethod
+    def _submit(self, call: Call[Any]) -> None:
+        """Send a request; `_result` waits for it."""
+
+    @abstractmethod
+    def _abandon(self, call: Call[Any]) -> None:
+        """Nobody waits for a request any more."""
+
+    @abstractmethod
+    def event(self) -> Event:
+        """Make an event, with its flag down."""
+
+    @abstractmethod
+    def now(self) -> float:
+        """Seconds on the monotonic clock."""
+
+    async def _run_all(self, calls: Sequence[Call[Any]]) -> list[Any]:
+        """Send requests, so many at a time, and wait for all; errors of a node are values."""
+        from . import reading
+
+        since = self.now()
+        results: list[Any] = []
+        sent = 0
+        try:
+            for number, call in enumerate(calls):
+                while sent < len(calls) and sent < number + reading.WINDOW:
+                    self._submit(calls[sent])
+                    sent += 1
+                try:
+                    results.append(await self._result(call, since))
+                except reading.OF_A_NODE as error:
+                    results.append(error)
+        except BaseException:
+            for call in calls[len(results) : sent]:
+                self._abandon(call)
+            raise
+        return results
 
     # Requests
 
@@ -99,6 +145,30 @@ class PortRequests(ABC):
         """Return the names of the node's children."""
         return await self._run(self._operations.get_children(path, watch))
 
+    async def read_many(self, reads: Sequence[Read]) -> list[ReadResult]:
+        """Read many nodes in few round trips."""
+        from . import reading
+
+        operations = self._operations
+        results: list[Any] = [None] * len(reads)
+        alone = list(range(len(reads)))
+        packs = reading.packs(reads) if self._base.reads_in_packs else []
+        if packs:
+            calls = [reading.packed(operations, [reads[place] for place in pack]) for pack in packs]
+            try:
+                for pack, answer in zip(packs, await self._run_all(calls), strict=True):
+                    for place, value in zip(pack, reading.values(answer), strict=True):
+                        results[place] = value
+                alone = [place for place in alone if reads[place].watch is not None]
+            except UnimplementedError:
+                # A server older than 3.6, which ends the connection; the next one may be newer, but any can do this.
+                self._base.reads_in_packs = False
+        for place, value in zip(
+            alone, await self._run_all([reading.single(operations, reads[place]) for place in alone]), strict=True
+        ):
+            results[place] = value
+        return results
+
     async def sync(self, path: str) -> str:
         """Bring the connected server up to date with the leader."""
         return await self._run(self._operations.sync(path))
@@ -116,6 +186,20 @@ class PortRequests(ABC):
         for operation in operations:
             draft.add(operation)
         return await self._run(draft.call())
+
+    # Watches
+
+    async def watch(self, path: str, *, recursive: bool = False, wake: Event | None = None) -> Subscription:
+        """Watch a node until told otherwise."""
+        from .subscription import Subscription
+
+        watch = Subscription(path, self.event(), self._base.forget_watcher, wake)
+        try:
+            await self._run(self._base._watch_call(path, watch, recursive))
+        except BaseException:
+            await watch.close()
+            raise
+        return watch
 
     # The session
 

@@ -23,13 +23,14 @@ from zk_wire import (
     SessionExpiredError,
 )
 
-from .simport import SimulatedPort, SimulatedWatcher
+from .simport import SimulatedPort
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from .sim import Simulation
     from .simserver import SimulatedServer
+    from .simwatch import SimulatedSubscription, SimulatedWatcher
 
 T = TypeVar("T")
 State = TypeVar("State", bound=str)
@@ -129,6 +130,7 @@ class SimulatedClient(Generic[State, WatchEvent]):
         self.frozen_until = 0.0
         self.epoch = 0
         self.watchers: list[SimulatedWatcher[State, WatchEvent]] = []
+        self.subscriptions: list[SimulatedSubscription[State, WatchEvent]] = []
         self.listeners: list[Callable[[State], None]] = []
         self.reconnected = simulation.event()
         self.state: State = vocabulary.state(CLOSED)
@@ -137,7 +139,9 @@ class SimulatedClient(Generic[State, WatchEvent]):
         self._contacts = 0
         self._flights: list[_Flight] = []
         self._is_hanging = False
-        self._undelivered: list[tuple[SimulatedWatcher[State, WatchEvent], WatchEvent]] = []
+        self._undelivered: list[
+            tuple[SimulatedWatcher[State, WatchEvent] | SimulatedSubscription[State, WatchEvent], WatchEvent]
+        ] = []
         self._unread: list[Callable[[], None]] = []
         self._last_arrival = 0.0
         self._last_delivery = 0.0
@@ -163,8 +167,9 @@ class SimulatedClient(Generic[State, WatchEvent]):
         return self.state == CONNECTED
 
     def leaks(self) -> list[str]:
-        """Say what bodies have left behind: watchers and listeners."""
-        return [f"{self.name}: a watcher on {watcher.path}" for watcher in self.watchers] + [
+        """Say what bodies have left behind: watchers, subscriptions and listeners."""
+        paths = [watcher.path for watcher in self.watchers] + [watch.path for watch in self.subscriptions]
+        return [f"{self.name}: a watcher on {path}" for path in paths] + [
             f"{self.name}: the listener {listener!r}" for listener in self.listeners
         ]
 
@@ -182,6 +187,8 @@ class SimulatedClient(Generic[State, WatchEvent]):
         self._is_hanging = False
         self.reconnected.clear()
         self._fall_silent()
+        # No server reports to a persistent watch what it missed.
+        self._undelivered = [told for told in self._undelivered if told[0] not in self.subscriptions]
         self._change(SUSPENDED)
         flights, self._flights = self._flights, []
         for flight in flights:
@@ -307,6 +314,16 @@ class SimulatedClient(Generic[State, WatchEvent]):
         self._last_delivery = max(self.simulation.now() + self._latency(), self._last_delivery + _GAP)
         self.simulation.call_at(self._last_delivery, self._deliver)
 
+    def deliver_to_subscription(
+        self, watch: SimulatedSubscription[State, WatchEvent], event_type: EventType, path: str, zxid: int
+    ) -> None:
+        """Bring a persistent watch's event to the client, unless the connection is away or ends before."""
+        if self.is_connected:
+            event = self.vocabulary.watched(event_type, self.vocabulary.state(CONNECTED), path, zxid)
+            self._undelivered.append((watch, event))
+            self._last_delivery = max(self.simulation.now() + self._latency(), self._last_delivery + _GAP)
+            self.simulation.call_at(self._last_delivery, self._deliver)
+
     def _deliver(self) -> None:
         if not self.is_connected or self._is_hanging:
             return
@@ -349,6 +366,9 @@ class SimulatedClient(Generic[State, WatchEvent]):
             return
         if self.server.is_alive(self.session_id):
             self._contact()
+            connected = self.vocabulary.state(CONNECTED)
+            for watch in list(self.subscriptions):
+                watch.resolve(self.vocabulary.watched(EventType.NONE, connected, watch.path, -1))
             self._change(CONNECTED)
             self.reconnected.set()
             self._deliver()
@@ -369,6 +389,9 @@ class SimulatedClient(Generic[State, WatchEvent]):
         watchers, self.watchers = self.watchers, []
         for watcher in watchers:
             watcher.resolve(self.vocabulary.watched(EventType.NONE, self.vocabulary.state(state), watcher.path, -1))
+        for watch in list(self.subscriptions):
+            event = self.vocabulary.watched(EventType.NONE, self.vocabulary.state(state), watch.path, -1)
+            watch.resolve(event, is_last=True)
 
     def _thaw(self) -> None:
         if self.frozen_until > self.simulation.now():

@@ -8,6 +8,7 @@ chooses, so that bodies are tried with all of them.
 from __future__ import annotations
 
 import contextlib
+import itertools
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from zk_wire import (
@@ -15,7 +16,6 @@ from zk_wire import (
     ConnectionLostError,
     CreateMode,
     CreateRequest,
-    EventType,
     NoNodeError,
     OperationTimeoutError,
     Outcome,
@@ -27,88 +27,37 @@ from zk_wire import (
 
 from .sim import TaskCancelled
 from .simserver import RefusedTransaction
+from .simwatch import SimulatedSubscription, SimulatedWatcher
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
+    from typing import Protocol
 
     from zk_wire import ACL, Stat
 
     from .sim import SimulatedEvent, SimulatedTask, Simulation
     from .simclient import SimulatedClient
-    from .simserver import SimulatedOperation, SimulatedResult
+    from .simserver import SimulatedOperation, SimulatedReadResult, SimulatedResult
 
 T = TypeVar("T")
 State = TypeVar("State", bound=str)
 WatchEvent = TypeVar("WatchEvent")
 
+if TYPE_CHECKING:
+
+    class SimulatedRead(Protocol[State, WatchEvent]):
+        """One of many reads, as the real client's port has it."""
+
+        @property
+        def path(self) -> str: ...
+        @property
+        def children(self) -> bool: ...
+        @property
+        def watch(self) -> SimulatedWatcher[State, WatchEvent] | None: ...
+
+
 # How often a port that could resolve a lost write says "unknown" instead.
 _UNRESOLVED = 0.25
-
-
-class SimulatedWatcher(Generic[State, WatchEvent]):
-    """A one-shot watch as a value."""
-
-    def __init__(self, client: SimulatedClient[State, WatchEvent], wake: SimulatedEvent | None) -> None:
-        self.path = ""
-        self._client = client
-        self._wake = wake
-        self._fired = client.simulation.event()
-        self._event: WatchEvent | None = None
-        self._closed = False
-
-    @property
-    def event(self) -> WatchEvent | None:
-        """What the watch saw; None so far."""
-        return self._event
-
-    async def wait(self, timeout: float | None = None) -> WatchEvent | None:
-        """Wait for the event; None when time ran out first, or the watcher was closed."""
-        await self._fired.wait(timeout)
-        return self._event
-
-    async def close(self) -> None:
-        """Forget the watch and wake whoever waits."""
-        self.forget()
-        self._fired.set()
-        await self._client.simulation.pause()
-
-    # For the port, the client and the server
-
-    def use(self, path: str) -> None:
-        """Take the watcher for a read of *path*."""
-        if self.path:
-            message = f"a watcher is for one read: this one was used for {self.path!r}, and is asked for {path!r} now"
-            raise ValueError(message)
-        self.path = path
-        self._client.watchers.append(self)
-
-    def may_arm(self) -> bool:
-        """Whether the server should still arm it: it is not forgotten meanwhile."""
-        return not self._closed
-
-    def fire(self, event_type: EventType, path: str, zxid: int) -> None:
-        """The server saw something."""
-        self._client.deliver(self, event_type, path, zxid)
-
-    def resolve(self, event: WatchEvent) -> None:
-        """The client has the event."""
-        if self._closed or self._event is not None:
-            return
-        self._event = event
-        self._leave()
-        self._fired.set()
-        if self._wake is not None:
-            self._wake.set()
-
-    def forget(self) -> None:
-        """Take the watch back, here and on the server."""
-        self._closed = True
-        self._client.server.unwatch(self)
-        self._leave()
-
-    def _leave(self) -> None:
-        if self in self._client.watchers:
-            self._client.watchers.remove(self)
 
 
 class SimulatedScope:
@@ -316,6 +265,46 @@ class SimulatedPort(Generic[State, WatchEvent]):
             if marker is not None and witness is not None:
                 for session in {session_id, self._client.session_id} - {None}:
                     self.background_delete(marker, split_path(witness)[1], session)
+
+    async def read_many(self, reads: Sequence[SimulatedRead[State, WatchEvent]]) -> list[SimulatedReadResult]:
+        """Read many nodes: some at a time, as the seed wants, and each that leaves a watch by itself."""
+        results: list[SimulatedReadResult] = []
+        while len(results) < len(reads):
+            read = reads[len(results)]
+            if read.watch is not None:
+                ask = self.get_children if read.children else self.get
+                try:
+                    results.append(await ask(read.path, read.watch))
+                except NoNodeError as error:
+                    results.append(error)
+                continue
+            here = len(results)
+            some = reads[here : here + 1 + int(self._simulation.random() * 4)]
+            pack = list(itertools.takewhile(lambda read: read.watch is None, some))
+
+            def apply(_: int, pack: list[SimulatedRead[State, WatchEvent]] = pack) -> list[SimulatedReadResult]:
+                return [self._server.read(read.path, children=read.children) for read in pack]
+
+            results += await self._request(f"read {len(pack)} from {read.path}", read.path, apply, write=False)
+        return results
+
+    # Watches
+
+    async def watch(
+        self, path: str, *, recursive: bool = False, wake: SimulatedEvent | None = None
+    ) -> SimulatedSubscription[State, WatchEvent]:
+        """Watch a node until told otherwise."""
+        watch = SimulatedSubscription(self._client, path, wake)
+
+        def apply(session_id: int) -> None:
+            self._server.subscribe(session_id, path, watch, recursive)
+
+        try:
+            await self._request(f"watch {path}", path, apply, write=False)
+        except BaseException:
+            watch.forget()
+            raise
+        return watch
 
     # Waiting, time, tasks
 

@@ -1,4 +1,4 @@
-"""A ZooKeeper in memory for simulations: a tree, sessions, one-shot watches, and nothing else.
+"""A ZooKeeper in memory for simulations: a tree, sessions, watches, and nothing else.
 
 Rule: every method is one atomic moment of the server. Who may not see it yet (a reply on its way, a client that
 is cut off) is the simulated client's business. There is one server, so reads are never stale, with one exception
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
 SimulatedOperation = CreateRequest | Create2Request | DeleteRequest | SetDataRequest | CheckVersionRequest
 SimulatedResult = CreateResult | DeleteResult | SetDataResult | CheckResult
+SimulatedReadResult = tuple["bytes | None", Stat] | list[str] | ServerError
 
 
 class RefusedTransaction(Exception):  # noqa: N818 - carried to the client, which raises its own error
@@ -60,6 +61,8 @@ class Armed(Protocol):
     """A watch as the server knows it."""
 
     def fire(self, event_type: EventType, path: str, zxid: int) -> None: ...
+
+    def may_arm(self) -> bool: ...
 
 
 class _Node:
@@ -107,16 +110,35 @@ class _Watch(NamedTuple):
     armed: Armed
 
 
-class SimulatedServer:
-    """The server's whole state. Sessions come from `open_session`; a session id is an argument of every write."""
+class _Subscription(NamedTuple):
+    session_id: int
+    path: str
+    armed: Armed
+    recursive: bool
 
-    def __init__(self, simulation: Simulation) -> None:
+    def hears(self, path: str, event_type: EventType) -> bool:
+        if not self.recursive:
+            return path == self.path
+        if event_type is EventType.CHILD:
+            return False
+        return path == self.path or self.path == "/" or path.startswith(self.path + "/")
+
+
+class SimulatedServer:
+    """The server's whole state. Sessions come from `open_session`; a session id is an argument of every write.
+
+    persistent_watches: False for a server older than 3.6, which does not know them.
+    """
+
+    def __init__(self, simulation: Simulation, *, persistent_watches: bool = True) -> None:
         self.simulation = simulation
+        self.persistent_watches = persistent_watches
         self.zxid = 0x100000000
         self._nodes: dict[str, _Node] = {"/": _Node(b"", 0, 0, 0)}
         self._sessions: dict[int, bool] = {}
         self._data_watches: dict[str, list[_Watch]] = {}
         self._child_watches: dict[str, list[_Watch]] = {}
+        self._subscriptions: list[_Subscription] = []
         self._in_transaction = False
         self._is_rehearsal = False
 
@@ -145,6 +167,7 @@ class SimulatedServer:
         for watches in (self._data_watches, self._child_watches):
             for path in list(watches):
                 self._keep(watches, path, [watch for watch in watches[path] if watch.session_id != session_id])
+        self._subscriptions = [watch for watch in self._subscriptions if watch.session_id != session_id]
         self._advance()
         for path in [path for path, node in self._nodes.items() if node.owner == session_id]:
             self._remove(path)
@@ -174,8 +197,7 @@ class SimulatedServer:
         above.cversion += 1
         above.pzxid = self.zxid
         self._note(f"creates {path}")
-        self._fire(self._data_watches, path, EventType.CREATED)
-        self._fire(self._child_watches, parent, EventType.CHILD)
+        self._fire_creation(path)
         return path, node.stat()
 
     def ensure_path(self, path: str) -> None:
@@ -188,8 +210,9 @@ class SimulatedServer:
             self._nodes[path] = _Node(b"", 0, self.zxid, self._time_ms())
             above.children[path.rpartition("/")[2]] = None
             above.counter += 1
-            self._fire(self._data_watches, path, EventType.CREATED)
-            self._fire(self._child_watches, parent, EventType.CHILD)
+            above.cversion += 1
+            above.pzxid = self.zxid
+            self._fire_creation(path)
 
     def delete(self, session_id: int, path: str, version: int = -1) -> None:
         """Delete a node without children."""
@@ -214,6 +237,7 @@ class SimulatedServer:
         node.version = (node.version + 1 + 2**31) % 2**32 - 2**31
         self._note(f"sets {path}")
         self._fire(self._data_watches, path, EventType.CHANGED)
+        self._tell(path, EventType.CHANGED)
         return node.stat()
 
     def commit(self, session_id: int, operations: Sequence[SimulatedOperation]) -> list[SimulatedResult]:
@@ -298,6 +322,13 @@ class SimulatedServer:
             shuffled.append(names.pop(int(self.simulation.random() * len(names))))
         return shuffled
 
+    def read(self, path: str, *, children: bool) -> SimulatedReadResult:
+        """Return what one of many reads gives: data and Stat, or the names of the children, or the error."""
+        try:
+            return self.children(path) if children else self.get(path)
+        except NoNodeError as error:
+            return error
+
     def paths(self) -> list[str]:
         """Return every path there is, without the root, in order."""
         return sorted(path for path in self._nodes if path != "/")
@@ -318,10 +349,22 @@ class SimulatedServer:
             for path in list(watches):
                 self._keep(watches, path, [watch for watch in watches[path] if watch.armed is not armed])
 
+    def subscribe(self, session_id: int, path: str, armed: Armed, recursive: bool) -> None:
+        """Arm a persistent watch."""
+        if not self.persistent_watches:
+            raise UnimplementedError(path)
+        if armed.may_arm():
+            self._subscriptions.append(_Subscription(session_id, path, armed, recursive))
+
+    def unsubscribe(self, armed: Armed) -> None:
+        """Forget a persistent watch."""
+        self._subscriptions = [watch for watch in self._subscriptions if watch.armed is not armed]
+
     def watches(self) -> list[str]:
         """Return the path of every armed watch, in order."""
         both = (self._data_watches, self._child_watches)
-        return sorted(path for watches in both for path, armed in watches.items() for _ in armed)
+        one_shot = [path for watches in both for path, armed in watches.items() for _ in armed]
+        return sorted(one_shot + [watch.path for watch in self._subscriptions])
 
     # Inside
 
@@ -350,7 +393,21 @@ class SimulatedServer:
         self._note(f"deletes {path}")
         self._fire(self._data_watches, path, EventType.DELETED)
         self._fire(self._child_watches, path, EventType.DELETED)
+        self._tell(path, EventType.DELETED)
         self._fire(self._child_watches, parent, EventType.CHILD)
+        self._tell(parent, EventType.CHILD)
+
+    def _fire_creation(self, path: str) -> None:
+        parent = parent_path(path)
+        self._fire(self._data_watches, path, EventType.CREATED)
+        self._tell(path, EventType.CREATED)
+        self._fire(self._child_watches, parent, EventType.CHILD)
+        self._tell(parent, EventType.CHILD)
+
+    def _tell(self, path: str, event_type: EventType) -> None:
+        for watch in list(self._subscriptions):
+            if watch.hears(path, event_type):
+                watch.armed.fire(event_type, path, self.zxid)
 
     def _fire(self, watches: dict[str, list[_Watch]], path: str, event_type: EventType) -> None:
         for watch in watches.pop(path, ()):

@@ -172,6 +172,12 @@ class AsyncHandler(Performing):
             await self._bounded(call, timeout)
         return await call
 
+    async def finish(self, call: Call[Any], timeout: float | None) -> Any:
+        """Wait for a request that was submitted, and return its result."""
+        if timeout is not None:
+            await self._bounded(call, timeout)
+        return await call
+
     def submit(self, call: Call[Any]) -> None:
         """Send a request whose reply nobody waits for yet."""
         loop = self.loop
