@@ -23,11 +23,15 @@ from zk_client.operations import Operations
 from zk_client.retry import RetryPolicy
 from zk_client.states import SessionState, WatchedEvent
 from zk_wire import (
+    CheckResult,
+    CheckVersionRequest,
     ConnectReceived,
     ConnectRequest,
     ConnectResponse,
     EventType,
     GetDataResponse,
+    MultiRequest,
+    MultiResponse,
     ReplyHeader,
     RequestReceived,
     Response,
@@ -283,6 +287,12 @@ class CorePair:
         request = self.requests.pop(0)
         assert isinstance(request.request, kind), request
         return request
+
+    def agree(self, **options: int) -> None:
+        """Answer the transaction that lost writes are looked up behind."""
+        barrier = self.next(MultiRequest)
+        assert list(barrier.request.ops) == [CheckVersionRequest("/", -1)]  # type: ignore[attr-defined]
+        self.reply(barrier, MultiResponse([CheckResult()]), **options)
 
     def kinds(self) -> list[str]:
         """What the requests not looked at yet are."""

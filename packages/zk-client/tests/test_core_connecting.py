@@ -14,9 +14,9 @@ from zk_wire import (
     ExistsRequest,
     ExistsResponse,
     GetDataRequest,
+    MultiRequest,
     PingRequest,
     SetWatches,
-    SyncRequest,
 )
 
 S = SessionState
@@ -81,9 +81,9 @@ def test_after_a_reconnect_auth_comes_first_then_watches_then_lost_writes_then_r
     pair.reply(pair.next(AuthPacket), zxid=0)
     order += pair.kinds()
     pair.reply(pair.next(SetWatches))
-    pair.reply(pair.next(SyncRequest), err=-119)
+    pair.reply(pair.next(MultiRequest), err=-119)
     order += pair.kinds()
-    assert order == ["AuthPacket", "SetWatches", "SyncRequest", "GetDataRequest"]
+    assert order == ["AuthPacket", "SetWatches", "MultiRequest", "GetDataRequest"]
     assert pair.core.phase == READY
 
 

@@ -17,8 +17,8 @@ from zk_wire import (
     EmptyResponse,
     EventType,
     GetDataRequest,
+    MultiRequest,
     SetWatches,
-    SyncRequest,
 )
 
 S = SessionState
@@ -153,7 +153,7 @@ def test_expiry_ends_every_call_and_says_what_is_known_of_each() -> None:
     pair.close()
     queued = pair.submit(pair.operations.set("/queued", b""))
     pair.reopen()
-    pair.next(SyncRequest)
+    pair.next(MultiRequest)
     pair.close()
     pair.wait_for(0.2)
     pair.connect()

@@ -27,10 +27,10 @@ from zk_wire import (
     ExistsResponse,
     GetDataRequest,
     GetDataResponse,
+    MultiRequest,
+    MultiResponse,
     SetDataRequest,
     SetDataResponse,
-    SyncRequest,
-    SyncResponse,
     WhoAmIRequest,
 )
 
@@ -205,7 +205,7 @@ def test_lost_writes_are_looked_up_before_resent_reads_which_keep_their_order() 
     pair.core.closed(pair.now, "gone")
     pair.settle()
     pair.reopen()
-    pair.reply(pair.next(SyncRequest), SyncResponse("/"))
+    pair.agree()
     assert pair.next(GetDataRequest).request.path == "/w"  # type: ignore[attr-defined]
     assert pair.kinds() == ["ExistsRequest"]
     assert not write.done
@@ -237,10 +237,10 @@ def test_a_lost_write_is_looked_up_again_when_the_next_connection_ends_as_well()
     call = pair.submit(pair.operations.create("/a", ephemeral=True))
     pair.close()
     pair.reopen()
-    pair.reply(pair.next(SyncRequest), SyncResponse("/"))
+    pair.agree()
     pair.close()
     pair.reopen()
-    pair.reply(pair.next(SyncRequest), SyncResponse("/"))
+    pair.agree()
     found = stat(czxid=200, ephemeral_owner=SESSION)
     pair.reply(pair.next(ExistsRequest), ExistsResponse(found))
     pair.reply(pair.next(ExistsRequest), ExistsResponse(STAT))
@@ -353,7 +353,7 @@ def test_what_comes_with_the_news_that_an_operation_is_unknown_still_counts() ->
     assert fired.kinds == [("CHANGED", "/a")]
     pair.reopen()
     assert pair.hello is not None and pair.hello.last_zxid_seen == 300
-    pair.reply(pair.next(SyncRequest), SyncResponse("/"))
+    pair.agree()
     node = stat(czxid=300, ephemeral_owner=SESSION)
     pair.reply(pair.next(ExistsRequest), ExistsResponse(node))
     pair.reply(pair.next(ExistsRequest), ExistsResponse(STAT))
@@ -412,7 +412,7 @@ def test_a_write_given_up_without_being_looked_up_still_spoils_the_proof_of_its_
     second = pair.submit(pair.operations.create("/e", ephemeral=True))
     pair.close()
     pair.reopen()
-    pair.reply(pair.next(SyncRequest), SyncResponse("/"))
+    pair.agree()
     pair.reply(pair.next(ExistsRequest), ExistsResponse(stat(czxid=500, ephemeral_owner=SESSION)))
     pair.reply(pair.next(ExistsRequest), ExistsResponse(STAT))
     assert outcome_of(second) is Outcome.UNKNOWN
@@ -450,7 +450,7 @@ def test_bad_bytes_right_behind_good_ones_end_the_connection_and_nothing_else(be
         else:
             pair.grant()
             pair.requests.pop(0)
-            pair.send(pair.frame(pair.next(SyncRequest), SyncResponse("/")), b"\xff\xff\xff\xff")
+            pair.send(pair.frame(pair.next(MultiRequest), MultiResponse([])), b"\xff\xff\xff\xff")
         assert not call.done
     assert pair.core.phase == WAITING
     pair.reopen()

@@ -33,10 +33,9 @@ from zk_wire import (
     ExistsResponse,
     GetChildren2Request,
     GetChildren2Response,
+    MultiRequest,
     SetDataRequest,
     SetDataResponse,
-    SyncRequest,
-    SyncResponse,
 )
 
 PATIENCE = 20.0
@@ -285,7 +284,7 @@ def test_what_nobody_waits_for_is_looked_up_however_long_the_connection_is_gone(
     assert waited.done and isinstance(waited.failure, ConnectionLostError)
     assert not left.done
     pair.reopen()
-    pair.reply(pair.next(SyncRequest), SyncResponse("/"))
+    pair.agree()
     pair.reply(pair.next(GetChildren2Request), GetChildren2Response(["n-0000000007"], stat(pzxid=200)))
     pair.reply(pair.next(ExistsRequest), ExistsResponse(stat(czxid=200, ephemeral_owner=SESSION)))
     assert left.done and left_behind(left) == "/q/n-0000000007"
@@ -300,11 +299,11 @@ def test_what_a_read_only_server_cannot_tell_is_asked_of_the_next() -> None:
     pair.abandon(left)
     pair.close()
     pair.reopen(read_only=True)
-    pair.reply(pair.next(SyncRequest), err=-119)
+    pair.reply(pair.next(MultiRequest), err=-119)
     assert not left.done
     pair.close()
     pair.reopen()
-    pair.reply(pair.next(SyncRequest), SyncResponse("/"))
+    pair.agree()
     pair.reply(pair.next(GetChildren2Request), GetChildren2Response([], stat(pzxid=50)))
     assert left.done and left_behind(left) is None
 

@@ -11,10 +11,9 @@ from zk_wire import (
     ExistsResponse,
     GetDataRequest,
     GetDataResponse,
+    MultiRequest,
     SetDataRequest,
     SetDataResponse,
-    SyncRequest,
-    SyncResponse,
 )
 
 
@@ -31,7 +30,7 @@ def reach_questions(pair: CorePair) -> None:
     """Lose the connection, reconnect, and answer the sync."""
     pair.close()
     pair.reopen()
-    pair.reply(pair.next(SyncRequest), SyncResponse("/"))
+    pair.agree()
 
 
 def test_reads_wait_until_the_last_verdict_is_in() -> None:
@@ -41,8 +40,8 @@ def test_reads_wait_until_the_last_verdict_is_in() -> None:
     read = pair.submit(pair.operations.get("/r"))
     pair.reopen()
     assert pair.core.phase == PREPARING
-    assert pair.kinds() == ["SyncRequest"]
-    pair.reply(pair.next(SyncRequest), SyncResponse("/"))
+    assert pair.kinds() == ["MultiRequest"]
+    pair.agree()
     pair.reply(pair.next(ExistsRequest), err=-101)
     assert pair.core.phase == PREPARING
     pair.reply(pair.next(ExistsRequest), ExistsResponse(stat(pzxid=1)))
@@ -94,7 +93,7 @@ def test_a_server_that_refuses_to_sync_leaves_every_verdict_unknown() -> None:
     calls = [pair.submit(pair.operations.set(path, b"")) for path in "/a /b".split()]
     pair.close()
     pair.reopen()
-    pair.reply(pair.next(SyncRequest), err=-119)
+    pair.reply(pair.next(MultiRequest), err=-119)
     errors = [call.exception() for call in calls]
     assert all(isinstance(error, ConnectionLostError) for error in errors)
     assert [error.outcome for error in errors] == [Outcome.UNKNOWN] * 2  # type: ignore[union-attr]
@@ -110,7 +109,7 @@ def test_writes_lost_on_two_connections_keep_each_their_own_baseline() -> None:
     pair.wait_for(0)
     queued = pair.submit(pair.operations.get("/r"))
     pair.reopen()
-    pair.reply(pair.next(SyncRequest), SyncResponse("/"), zxid=500)
+    pair.agree(zxid=500)
     pair.reply(pair.next(GetDataRequest), err=-102)
     pair.reply(pair.next(ExistsRequest), err=-102)
     pair.next(GetDataRequest)
@@ -129,5 +128,5 @@ def test_an_unknown_outcome_says_why_in_one_sentence() -> None:
     call = pair.submit(pair.operations.set("/a", b""))
     pair.close("connection reset by peer")
     pair.reopen()
-    pair.reply(pair.next(SyncRequest), err=-119)
+    pair.reply(pair.next(MultiRequest), err=-119)
     assert str(call.exception()) == "/a: disconnected (connection reset by peer); outcome unknown"

@@ -29,8 +29,6 @@ from zk_wire import (
     MultiResponse,
     SetDataRequest,
     SetDataResult,
-    SyncRequest,
-    SyncResponse,
 )
 
 EPHEMERAL, PERSISTENT = CreateMode.EPHEMERAL, CreateMode.PERSISTENT
@@ -143,7 +141,7 @@ def test_a_lost_transaction_with_a_marker_ends_as_if_its_reply_had_come_and_the_
     assert isinstance(pair.requests[0].request, MultiRequest)
     pair.close()
     pair.reopen()
-    pair.reply(pair.next(SyncRequest), SyncResponse("/"))
+    pair.agree()
     assert pair.requests[0].request == ExistsRequest("/app/markers/" + "f" * 32, False)
     pair.reply(pair.next(ExistsRequest), ExistsResponse(OURS))
     pair.reply(pair.next(ExistsRequest), ExistsResponse(stat(pzxid=WHEN)))
@@ -161,7 +159,7 @@ def test_an_applied_transaction_without_results_is_a_lost_connection_with_the_ou
     call = transaction.create("/e", ephemeral=True).create("/q-", sequence=True).commit_async()
     pair.close()
     pair.reopen()
-    pair.reply(pair.next(SyncRequest), SyncResponse("/"))
+    pair.agree()
     pair.reply(pair.next(ExistsRequest), ExistsResponse(OURS))
     pair.reply(pair.next(ExistsRequest), ExistsResponse(stat(pzxid=WHEN)))
     error = call.exception()

@@ -3,8 +3,10 @@
 Rule: nothing here guesses. A verdict of applied or not applied follows from facts the server states; where they
 leave room for another writer, the verdict is unknown.
 
-The connection ended after a write went out. The next connection of the same session asks `sync`, so that it reads
-what was committed before, and then reads the nodes concerned. The old connection can do no more harm: the server
+The connection ended after a write went out. The next connection of the same session has a transaction that changes
+nothing agreed on by the quorum (a check of the root), and then reads the nodes concerned: they show all that was
+committed before. `sync` would not do, because a leader that was deposed and has not noticed yet answers it by itself,
+and shows a past in which the write never was (protocol notes 11.6). The old connection can do no more harm: the server
 closes it, or refuses its writes, once the session has moved (protocol notes 2.2 step 7 and 2.4). Three facts are
 proofs:
 
