@@ -11,20 +11,26 @@ from pairs import connected_pair, portions
 from strategies import REQUESTS, of_record
 
 from zk_wire import (
+    ACL,
+    AddWatchRequest,
     AdminCommand,
     AuthPacket,
+    CheckWatchesRequest,
     ClientConnection,
     ConnectReceived,
     ConnectRequest,
     ExistsRequest,
     GetDataRequest,
+    Id,
     LocalProtocolError,
     MalformedRequest,
     PingRequest,
     RemoteProtocolError,
+    RemoveWatchesRequest,
     Request,
     RequestReceived,
     ServerConnection,
+    SetACLRequest,
     SetDataRequest,
     SetDataResponse,
     Stat,
@@ -84,6 +90,43 @@ def test_a_request_that_is_no_record_is_malformed_and_the_next_one_is_read(opcod
     assert isinstance(malformed, MalformedRequest)
     assert (malformed.xid, malformed.opcode) == (7, opcode)
     assert received == RequestReceived(8, 11, PingRequest())
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        SetACLRequest(None, None, 1),
+        AddWatchRequest(None, 1),
+        CheckWatchesRequest(None, 3),
+        RemoveWatchesRequest(None, 3),
+    ],
+)
+def test_a_missing_path_is_read_where_servers_read_it(request_: Request[object]) -> None:
+    [received] = connected().receive(frame(1, request_.payload()))
+    assert received == RequestReceived(1, request_.opcode, request_)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "is_read"),
+    [
+        (None, True),
+        (b"", True),
+        (b"auth", True),
+        (b"nosuch", True),
+        (b"world", False),
+        (b"digest", False),
+        (b"ip", False),
+    ],
+)
+def test_an_identity_may_lack_a_name_that_no_server_looks_at(scheme: bytes | None, is_read: bool) -> None:
+    name = b"\xff\xff\xff\xff" if scheme is None else struct.pack(">i", len(scheme)) + scheme
+    entry = struct.pack(">iii", -1, 1, 31) + name + b"\xff\xff\xff\xff"
+    [received] = connected().receive(frame(1, struct.pack(">i", 7) + entry + bytes(4)))
+    if is_read:
+        shown = (scheme or b"").decode()
+        assert received == RequestReceived(1, 7, SetACLRequest(None, [ACL(31, Id(shown, ""))], 0))
+    else:
+        assert isinstance(received, MalformedRequest) and "SetACLRequest.acl: null" in received.reason
 
 
 def test_only_servers_create_sessions_by_request() -> None:

@@ -134,7 +134,7 @@ class SetACLRequest(Request[SetACLResponse]):
 
     opcode = OpCode.SET_ACL
 
-    path: UString
+    path: UString | None
     acl: Sequence[ACL] | None
     version: Int
 
@@ -233,7 +233,7 @@ class AddWatchRequest(Request[ErrorResponse]):
 
     opcode = OpCode.ADD_WATCH
 
-    path: UString
+    path: UString | None
     mode: Int
 
 
@@ -242,7 +242,7 @@ class CheckWatchesRequest(Request[EmptyResponse]):
 
     opcode = OpCode.CHECK_WATCHES
 
-    path: UString
+    path: UString | None
     type: Int
 
 
@@ -251,7 +251,7 @@ class RemoveWatchesRequest(Request[EmptyResponse]):
 
     opcode = OpCode.REMOVE_WATCHES
 
-    path: UString
+    path: UString | None
     type: Int
 
 

@@ -235,8 +235,12 @@ def read_stat(buf: bytes, pos: int, end: int) -> tuple[Stat, int]:
     return Stat._make(STAT.unpack_from(buf, pos)), pos + STAT_SIZE
 
 
+_LOOKED_AT = frozenset(("world", "digest", "ip"))  # schemes whose ids every server looks at
+
+
 def _acl_codec(string: Codec) -> Codec:
-    write_string, read_string, _size = string
+    write_string = string.write
+    read_nullable = nullable(string).read
 
     def write(value: ACL) -> bytes:
         try:
@@ -247,12 +251,12 @@ def _acl_codec(string: Codec) -> Codec:
 
     def read(buf: bytes, pos: int, end: int) -> tuple[ACL, int]:
         perms, pos = read_int(buf, pos, end)
-        scheme, pos = read_string(buf, pos, end)
-        if scheme == "auth" and buf[pos : min(pos + 4, end)] == b"\xff\xff\xff\xff":
-            # No server looks at the id of this scheme, and some clients write the empty one as null.
-            return ACL(perms, Id(scheme, "")), pos + 4
-        name, pos = read_string(buf, pos, end)
-        return ACL(perms, Id(scheme, name)), pos
+        scheme, pos = read_nullable(buf, pos, end)
+        name, after = read_nullable(buf, pos, end)
+        if name is None and scheme in _LOOKED_AT:
+            raise RemoteProtocolError(f"null at offset {pos}, where a value is required")
+        # Any other id of null is none that a server looks at; some clients write the empty one of "auth" like this.
+        return ACL(perms, Id(scheme or "", name or "")), after
 
     return Codec(write, read, 12)
 
