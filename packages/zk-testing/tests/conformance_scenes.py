@@ -44,6 +44,7 @@ __all__ = ["SCENES"]
 
 OPEN = list(OPEN_ACL_UNSAFE)
 CONNECT = ConnectRequest(timeout_ms=5000).encode()
+_NULL = b"\xff\xff\xff\xff"
 
 
 def _framed(content: bytes) -> bytes:
@@ -199,6 +200,42 @@ def fields_can_be_absurd(stage: Stage) -> None:
         shy = stage.meet(f"sasl {body!r}")
         shy.ask_bytes(102, body)
         shy.close()
+
+
+def null_is_a_value_to_some(stage: Stage) -> None:
+    caller = stage.meet("caller")
+    everyone = b"\0\0\0\1\0\0\0\x1f" + _text(b"world") + _text(b"anyone")
+    write = CreateRequest("/null", b"", OPEN, 0), DeleteRequest("/null", -1)
+    in_multi: list[tuple[int, bytes]] = []
+    for opcode, rest in (
+        *((opcode, _text(b"") + everyone + bytes(4)) for opcode in (1, 15, 19)),
+        *((opcode, _NULL) for opcode in (2, 13)),
+        (5, _NULL + _NULL),
+        (7, everyone + _NULL),
+        *((opcode, b"\0") for opcode in (3, 4, 8, 12)),
+        *((opcode, b"\1") for opcode in (3, 4, 8, 12)),
+        *((opcode, b"") for opcode in (6, 9, 103, 104)),
+        *((opcode, kind.to_bytes(4, "big")) for opcode in (17, 18) for kind in (1, 3, 0)),
+        (106, b"\0\0\0\1"),  # the second one, and its removal, are beyond servers before 3.9
+    ):
+        if opcode != 13:
+            caller.note("null for", opcode)
+            caller.ask_bytes(opcode, _NULL + rest)
+            caller.ask(*write)
+        if opcode in (1, 2, 4, 5, 8, 13, 15):
+            in_multi.append((opcode, _NULL + rest))
+    for scheme in (b"", b"world", b"auth", b"digest", b"ip", b"super", b"nosuch"):
+        entry = b"\0\0\0\1\0\0\0\x1f" + _text(scheme) + _NULL
+        caller.note("nobody of", scheme)
+        caller.ask_bytes(1, _text(b"/n") + _NULL + entry + bytes(4))
+        caller.ask_bytes(7, _text(b"/") + entry + _NULL)
+        in_multi.append((1, _text(b"/n") + _NULL + entry + bytes(4)))
+    caller.ask_bytes(1, _text(b"/n") + _NULL + b"\0\0\0\1\0\0\0\x1f" + _NULL + _NULL + bytes(4))
+    end = b"\xff\xff\xff\xff\1\xff\xff\xff\xff"
+    for opcode, body in in_multi:
+        caller.note("null in a multi for", opcode)
+        caller.ask_bytes(22 if opcode in (4, 8) else 14, opcode.to_bytes(4, "big") + b"\0" + _NULL + body + end)
+        caller.ask(*write)
 
 
 # Text
@@ -493,6 +530,7 @@ SCENES: tuple[Scene, ...] = (
     later_frames_are_judged,
     sizes_have_limits,
     fields_can_be_absurd,
+    null_is_a_value_to_some,
     text_is_decoded_like_java,
     names_are_checked_character_by_character,
     addresses_are_matched_by_their_bits,

@@ -124,3 +124,51 @@ def test_an_auth_packet_that_cannot_be_decoded_closes() -> None:
     me = one()
     assert me.raw(100, b"\0") == []
     assert me.closed
+
+
+# Null, where a server decodes it and no client should send it
+
+NULL = b"\xff\xff\xff\xff"
+ANYONE = b"\0\0\0\1\0\0\0\x1f\0\0\0\5world\0\0\0\6anyone"
+
+
+@pytest.mark.parametrize("version", ["3.8", "3.9"])
+@pytest.mark.parametrize(
+    ("opcode", "body", "code"),
+    [
+        (1, NULL + NULL + ANYONE + bytes(4), -5),
+        (15, NULL + NULL + ANYONE + bytes(4), -5),
+        (2, NULL + NULL, -5),
+        (5, NULL + NULL + NULL, -8),
+        (7, NULL + ANYONE + NULL, -8),
+    ],
+)
+def test_a_write_without_a_path_is_refused_with_a_zxid(version: str, opcode: int, body: bytes, code: int) -> None:
+    me = one(version)
+    before = me.server.core.last_zxid
+    assert me.raw(opcode, body) == [(77, before + 1, code, b"")]
+
+
+@pytest.mark.parametrize(("version", "checked"), [("3.8", -5), ("3.9", -121)])
+def test_a_missing_path_can_be_watched_like_any_other(version: str, checked: int) -> None:
+    me = one(version)
+    any_kind = NULL + b"\0\0\0\3"
+    assert me.raw(17, any_kind)[0][2] == checked
+    assert me.raw(18, any_kind)[0][2] == -121
+    assert me.raw(106, NULL + b"\0\0\0\1")[0][2] == 0
+    assert me.raw(18, any_kind)[0][2] == 0
+    assert me.raw(18, any_kind)[0][2] == -121
+
+
+@pytest.mark.parametrize("version", ["3.8", "3.9"])
+@pytest.mark.parametrize(
+    ("scheme", "code"),
+    [(None, -114), (b"", -114), (b"sasl", -114), (b"nosuch", -114), (b"world", -5), (b"digest", -5), (b"ip", -5)],
+)
+def test_an_identity_without_a_name_is_refused_with_a_zxid(version: str, scheme: bytes | None, code: int) -> None:
+    me = one(version)
+    before = me.server.core.last_zxid
+    name = NULL if scheme is None else len(scheme).to_bytes(4, "big") + scheme
+    entry = b"\0\0\0\1\0\0\0\x1f" + name + NULL
+    assert me.raw(1, b"\0\0\0\2/a" + NULL + entry + bytes(4)) == [(77, before + 1, code, b"")]
+    assert me.raw(7, b"\0\0\0\1/" + entry + NULL) == [(77, before + 2, code, b"")]

@@ -122,6 +122,22 @@ def test_a_null_path_in_a_multi_breaks_it(version: str, body: bytes, taken: int,
     assert me.create2("/a").czxid == before + taken + skipped + 1
 
 
+@pytest.mark.parametrize("opcode", [1, 2, 13, 15])
+@pytest.mark.parametrize(("version", "body", "taken", "skipped"), [("3.8", TERMINATOR, 0, 1), ("3.9", b"", 1, 0)])
+def test_so_does_one_that_no_record_can_hold(opcode: int, version: str, body: bytes, taken: int, skipped: int) -> None:
+    me = one(version)
+    before = me.server.core.last_zxid
+    operation = opcode.to_bytes(4, "big") + b"\0" + 2 * b"\xff\xff\xff\xff" + bytes(12)
+    assert me.raw(14, operation + TERMINATOR) == [(77, before + taken, -5, body)]
+    assert me.create2("/a").czxid == before + taken + skipped + 1
+
+
+@pytest.mark.parametrize("opcode", [4, 8])
+def test_a_null_path_in_a_multi_read_breaks_it_with_a_body(opcode: int) -> None:
+    operation = opcode.to_bytes(4, "big") + b"\0" + 2 * b"\xff\xff\xff\xff" + b"\0"
+    assert one().raw(22, operation + TERMINATOR)[0][2:] == (-5, TERMINATOR)
+
+
 @pytest.mark.parametrize(("version", "body"), [("3.8", TERMINATOR), ("3.9", b"")])
 def test_a_null_list_in_a_multi_breaks_it_without_a_zxid(version: str, body: bytes) -> None:
     me = one(version)

@@ -157,14 +157,14 @@ class Reads:
         """Set a watch that is not used up."""
         if request.mode not in (0, 1):
             raise RefusedError(ErrorCode.MARSHALLING_ERROR)
-        self._watches.add_lasting(request.path, client, recursive=request.mode == 1)
+        self._watches.add_lasting(_named(request.path), client, recursive=request.mode == 1)
         return ErrorResponse(0).encode()
 
     def check_watches(self, client: Client, request: CheckWatchesRequest) -> bytes:
         """Tell whether a watch is set."""
         self._check_kind(request.type)
         try:
-            is_set = self._watches.is_set(request.path, client, request.type)
+            is_set = self._watches.is_set(_named(request.path), client, request.type)
         except BrokenRequestError:
             raise RefusedError(ErrorCode.MARSHALLING_ERROR) from None
         if not is_set:
@@ -174,7 +174,7 @@ class Reads:
     def remove_watches(self, client: Client, request: RemoveWatchesRequest) -> bytes:
         """Remove watches."""
         self._check_kind(request.type)
-        if not self._watches.remove(request.path, client, request.type):
+        if not self._watches.remove(_named(request.path), client, request.type):
             raise RefusedError(ErrorCode.NO_WATCHER)
         return b""
 
@@ -217,3 +217,8 @@ class Reads:
     def _check_kind(self, kind: int) -> None:
         if not self._watches.knows_kind(kind):
             raise RefusedError(ErrorCode.MARSHALLING_ERROR)
+
+
+def _named(path: str | None) -> str:
+    """Null is a path to watch like any other without a slash, where nothing will ever happen."""
+    return "null" if path is None else path
