@@ -13,16 +13,26 @@ if TYPE_CHECKING:
     from .errors import LockCancelledError, LockInUseError, LockLostError, LockTimeout
     from .lock import AsyncLock, Lock
     from .naming import Naming, ReadWriteNaming
+    from .non_blocking_lease import (
+        AsyncMultiNonBlockingLease,
+        AsyncNonBlockingLease,
+        MultiNonBlockingLease,
+        NonBlockingLease,
+    )
 
 # Which module each name is loaded from.
 _ROOMS = {
     "AsyncLock": "lock",
+    "AsyncMultiNonBlockingLease": "non_blocking_lease",
+    "AsyncNonBlockingLease": "non_blocking_lease",
     "Lock": "lock",
     "LockCancelledError": "errors",
     "LockInUseError": "errors",
     "LockLostError": "errors",
     "LockTimeout": "errors",
+    "MultiNonBlockingLease": "non_blocking_lease",
     "Naming": "naming",
+    "NonBlockingLease": "non_blocking_lease",
     "ReadWriteNaming": "naming",
 }
 
@@ -43,12 +53,16 @@ def __dir__() -> list[str]:
 
 __all__ = [
     "AsyncLock",
+    "AsyncMultiNonBlockingLease",
+    "AsyncNonBlockingLease",
     "Lock",
     "LockCancelledError",
     "LockInUseError",
     "LockLostError",
     "LockTimeout",
+    "MultiNonBlockingLease",
     "Naming",
+    "NonBlockingLease",
     "ReadWriteNaming",
     "__version__",
 ]
