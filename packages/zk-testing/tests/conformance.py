@@ -9,18 +9,18 @@ What is played is in conformance_steps.py, what hypothesis makes of it in confor
 
 from __future__ import annotations
 
-import socket
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from conformance_lines import EmbeddedLine, RealLine, frame
 from conformance_steps import SLOTS, Ask, Burst, Bytes, Connect, Lose, Step, Word, is_harmless
-from conformance_told import DifferenceError, Ear, xid_of
+from conformance_told import DifferenceError, Ear
 from conformance_words import plain_word
 
 from zk_testing.cluster import Cluster
-from zk_testing.embedded import MemoryConnection, MemoryServer, Settings
+from zk_testing.embedded import MemoryServer, Settings
 from zk_testing.rawclient import RawClient
 from zk_wire import (
     OPEN_ACL_UNSAFE,
@@ -30,7 +30,6 @@ from zk_wire import (
     ConnectRequest,
     ConnectResponse,
     DeleteRequest,
-    FrameBuffer,
     GetACLRequest,
     GetChildrenRequest,
     GetDataRequest,
@@ -43,94 +42,14 @@ from zk_wire import (
 __all__ = ["Pair"]
 
 CONFIG = "/zookeeper/config"
-_PATIENCE = 20.0  # seconds
 _ROUNDS = 50  # questions until a real server has noticed that connections are gone
-
-
-# The two ends
-
-
-class _Line:
-    """One connection: frames in, frames out."""
-
-    def __init__(self) -> None:
-        self.frames = FrameBuffer()
-        self.inbox: list[bytes] = []
-        self.ended = False
-
-    def take(self) -> list[bytes]:
-        taken, self.inbox = self.inbox, []
-        return taken
-
-
-class _RealLine(_Line):
-    def __init__(self, address: str) -> None:
-        super().__init__()
-        host, _, port = address.rpartition(":")
-        self._socket = socket.create_connection((host, int(port)), _PATIENCE)
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-    def send(self, frames: bytes) -> None:
-        try:
-            self._socket.sendall(frames)
-        except OSError:
-            self.ended = True
-
-    def read(self) -> None:
-        """Take what comes next; sets `ended` at the end."""
-        try:
-            data = self._socket.recv(1 << 16)
-        except TimeoutError:
-            raise DifferenceError("the real server is silent where an answer was expected") from None
-        except ConnectionError:
-            data = b""
-        if not data:
-            self.ended = True
-        self.inbox += self.frames.feed(data)
-
-    def read_until(self, xids: Sequence[int]) -> None:
-        """Take what comes until all of these are answered, or it ends."""
-        while not self.ended:
-            missing = Counter(xids)
-            missing.subtract(xid_of(frame) for frame in self.inbox)
-            if not any(count > 0 for count in missing.values()):
-                return
-            self.read()
-
-    def read_all(self) -> None:
-        while not self.ended:
-            self.read()
-
-    def close(self) -> None:
-        self._socket.close()
-        self.ended = True
-
-
-class _EmbeddedLine(_Line):
-    def __init__(self, connection: MemoryConnection) -> None:
-        super().__init__()
-        self._connection = connection
-
-    def send(self, frames: bytes) -> None:
-        self._connection.send(frames)
-        self.pull()
-
-    def pull(self) -> None:
-        self.inbox += self.frames.feed(self._connection.take())
-        self.ended = self._connection.closed
-
-    def close(self) -> None:
-        self._connection.close()
-        self.ended = True
-
-
 _NOBODY = (0, bytes(16))
 
 
 @dataclass
 class _Slot:
-    real: _RealLine | None = None
-    embedded: _EmbeddedLine | None = None
+    real: RealLine | None = None
+    embedded: EmbeddedLine | None = None
     real_session: tuple[int, bytes] = _NOBODY
     embedded_session: tuple[int, bytes] = _NOBODY
     xid: int = 0
@@ -177,7 +96,7 @@ class _Game:
         self._member = pair.cluster[0]
         self._slots = [_Slot() for _ in range(SLOTS)]
         self._ears = (Ear(), Ear())
-        self._opened: list[_RealLine] = []
+        self._opened: list[RealLine] = []
         self.server = MemoryServer(pair.settings)
         self._make_equal()
 
@@ -246,9 +165,9 @@ class _Game:
     def _exchange(self, slot: _Slot, xid: int, payload: bytes, asked: Mapping[int, Request[Any]]) -> None:
         real, embedded = slot.real, slot.embedded
         assert real is not None and embedded is not None
-        frame = _frame(xid, payload)
-        real.send(frame)
-        embedded.send(frame)
+        framed = frame(xid, payload)
+        real.send(framed)
+        embedded.send(framed)
         opcode = int.from_bytes(payload[:4], "big", signed=True)
         real.read_until([-2 if opcode == 11 else xid])
         if embedded.ended:
@@ -282,7 +201,7 @@ class _Game:
             assert is_harmless(request), request
             slot.xid += 1
             asked[slot.xid] = request
-            frames += _frame(slot.xid, request.payload())
+            frames += frame(slot.xid, request.payload())
         return frames, asked
 
     def compare_the_rest(self) -> None:
@@ -295,7 +214,7 @@ class _Game:
             if line is not None and not line.ended and not step.resume:
                 return  # a session is left by closing it or losing its connection, not by forgetting it
         self._flush(slot)
-        real, embedded = lines = _RealLine(self._address), _EmbeddedLine(self.server.connect())
+        real, embedded = lines = RealLine(self._address), EmbeddedLine(self.server.connect())
         self._opened.append(real)
         if not step.resume and slot.real_session[0]:
             for other in self._slots:
@@ -346,7 +265,7 @@ class _Game:
         if embedded.ended:
             real.read_all()
         else:
-            ping = _frame(-2, b"\0\0\0\x0b")
+            ping = frame(-2, b"\0\0\0\x0b")
             real.send(ping)
             embedded.send(ping)
             real.read_until([-2])
@@ -394,11 +313,6 @@ def _overtaken(told: list[tuple[Any, ...]], asked: Mapping[int, Request[Any]]) -
     return sorted(
         told, key=lambda what: what[0] == "reply" and isinstance(asked.get(what[1][0]), AuthPacket | SaslRequest)
     )
-
-
-def _frame(xid: int, payload: bytes) -> bytes:
-    content = xid.to_bytes(4, "big", signed=True) + payload
-    return len(content).to_bytes(4, "big") + content
 
 
 def _delete(raw: RawClient, path: str) -> None:

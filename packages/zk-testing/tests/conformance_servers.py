@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from conformance import Pair
+from conformance_bytes import LIMIT
+from conformance_bytes import SCENES as BYTES
 from conformance_guarded import BARE, GUARDED, play_read_only
-from conformance_scenes import LIMIT
-from conformance_scenes import SCENES as BRIEF
+from conformance_scenes import SCENES as MEANINGS
 from conformance_stage import compare
 from conformance_told import DifferenceError
 
@@ -82,7 +83,7 @@ CONFIGURATIONS = {
         {"auth_required": frozenset(["sasl"]), "admin_words": frozenset(["ruok", "srvr"])},
     ),
 }
-SCENES = {"bare": BARE, "brief": BRIEF, "guarded": GUARDED}
+SCENES = {"bare": BARE, "brief": BYTES + MEANINGS, "guarded": GUARDED}
 
 
 @contextmanager
