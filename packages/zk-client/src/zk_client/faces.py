@@ -27,6 +27,7 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 P = ParamSpec("P")
 A = TypeVar("A")
+A_co = TypeVar("A_co", covariant=True)
 
 
 class BodySuspendedError(ZooKeeperError):
@@ -37,10 +38,10 @@ class BodySuspendedError(ZooKeeperError):
     """
 
 
-class Face(Generic[A]):
-    """A blocking class in front of an async body."""
+class Face(Generic[A_co]):
+    """A blocking class in front of an async body; that of a derived body may show what the body inherits."""
 
-    def __init__(self, body: A) -> None:
+    def __init__(self, body: A_co) -> None:
         self._body = body
 
     def __repr__(self) -> str:

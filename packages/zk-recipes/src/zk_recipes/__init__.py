@@ -11,6 +11,7 @@ from ._version import __version__
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .errors import LockCancelledError, LockInUseError, LockLostError, LockTimeout
+    from .lease import AsyncLease, Lease
     from .lock import AsyncLock, Lock
     from .naming import Naming, ReadWriteNaming
     from .non_blocking_lease import (
@@ -22,9 +23,11 @@ if TYPE_CHECKING:
 
 # Which module each name is loaded from.
 _ROOMS = {
+    "AsyncLease": "lease",
     "AsyncLock": "lock",
     "AsyncMultiNonBlockingLease": "non_blocking_lease",
     "AsyncNonBlockingLease": "non_blocking_lease",
+    "Lease": "lease",
     "Lock": "lock",
     "LockCancelledError": "errors",
     "LockInUseError": "errors",
@@ -52,9 +55,11 @@ def __dir__() -> list[str]:
 
 
 __all__ = [
+    "AsyncLease",
     "AsyncLock",
     "AsyncMultiNonBlockingLease",
     "AsyncNonBlockingLease",
+    "Lease",
     "Lock",
     "LockCancelledError",
     "LockInUseError",

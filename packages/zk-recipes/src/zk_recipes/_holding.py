@@ -43,14 +43,16 @@ class Holding:
     """One thing as one object holds it, until exactly one party ends it.
 
     path: of what is held.   what: the word for it in messages.   node: what makes us its holder.
+    until: when it ends even if all is well, by the port's clock; None for never.
     """
 
-    __slots__ = ("_port", "_right_to_end", "lost", "node", "path", "wake", "what")
+    __slots__ = ("_port", "_right_to_end", "lost", "node", "path", "until", "wake", "what")
 
-    def __init__(self, port: Port, path: str, node: OwnNode, what: str = "lock") -> None:
+    def __init__(self, port: Port, path: str, node: OwnNode, what: str = "lock", *, until: float | None = None) -> None:
         self.path = path
         self.node = node
         self.what = what
+        self.until = until
         self.wake = port.event()
         self.lost = False
         self._port = port
@@ -77,16 +79,18 @@ class Holding:
     def _is_ours(self) -> bool:
         port = self._port
         return (
-            not self.lost
-            and port.session_id == self.node.session_id
-            and port.state not in DEAD
-            and port.lease_remaining > 0
+            not self.lost and port.session_id == self.node.session_id and port.state not in DEAD and self._lease() > 0
         )
+
+    def _lease(self) -> float:
+        """Seconds to the end of the session's lease, or to our own."""
+        lease = self._port.lease_remaining
+        return lease if self.until is None else min(lease, self.until - self._port.now())
 
     @property
     def lease_remaining(self) -> float:
         """Seconds for which nobody else can get it, even if the connection is gone; 0.0 when it is not held."""
-        return max(self._port.lease_remaining, 0.0) if self.is_valid else 0.0
+        return max(self._lease(), 0.0) if self.is_valid else 0.0
 
     def guard(self) -> CheckVersionRequest:
         """Return an operation for a transaction that lets it succeed only while our node is there."""
@@ -136,7 +140,10 @@ class Holding:
         if not self.end():
             return
         self.lost = True
-        log.warning("%s %s was lost", self.what, self.path)
+        if self.until is not None and self._port.now() >= self.until:
+            log.info("%s %s: its time is over", self.what, self.path)
+        else:
+            log.warning("%s %s was lost", self.what, self.path)
         try:
             on_lost()
         except Exception:
@@ -146,7 +153,7 @@ class Holding:
 
     async def _watch(self) -> bool:
         """Watch our node until something changes; False when it is gone."""
-        port = self._port.until(self._port.now() + self._port.lease_remaining)
+        port = self._port.until(self._port.now() + self._lease())
         watch = port.watcher(self.wake)
         try:
             await port.get(self.node.path, watch)
@@ -169,6 +176,6 @@ class Holding:
 
     async def _rest(self, longest: float | None = None) -> None:
         """Wait to be woken, at the latest by the end of the lease."""
-        lease = max(self._port.lease_remaining, 0.0)
+        lease = max(self._lease(), 0.0)
         await self.wake.wait(lease if longest is None else min(lease, longest))
         self.wake.clear()

@@ -261,13 +261,16 @@ class AsyncLock:
     def _hold(self, place: Place) -> None:
         holding = self._holding = Holding(self._port, self._path, place.node)
         if self._on_lost is not None:
-            keeper = holding.keep(self._on_lost, lambda: self._lost(holding))
-            try:
-                self._port.spawn(keeper, f"lock {self._path}")
-            except BaseException:
-                self._holding = None
-                keeper.close()
-                raise
+            self._keep(holding, self._on_lost)
+
+    def _keep(self, holding: Holding, on_lost: Callable[[], object]) -> None:
+        keeper = holding.keep(on_lost, lambda: self._lost(holding))
+        try:
+            self._port.spawn(keeper, f"{holding.what} {self._path}")
+        except BaseException:
+            self._holding = None
+            keeper.close()
+            raise
 
     def _lost(self, holding: Holding) -> None:
         if self._holding is holding:
