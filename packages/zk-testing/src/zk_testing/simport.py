@@ -263,8 +263,9 @@ class SimulatedPort(Generic[State, WatchEvent]):
             raise ConnectionLostError(outcome=Outcome.APPLIED) from lost
         finally:
             if marker is not None and witness is not None:
-                for session in {session_id, self._client.session_id} - {None}:
-                    self.background_delete(marker, split_path(witness)[1], session)
+                for session in {session_id, self._client.session_id}:
+                    if session is not None:
+                        self.background_delete(marker, split_path(witness)[1], session)
 
     async def read_many(self, reads: Sequence[SimulatedRead[State, WatchEvent]]) -> list[SimulatedReadResult]:
         """Read many nodes: some at a time, as the seed wants, and each that leaves a watch by itself."""
