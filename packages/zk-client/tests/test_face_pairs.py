@@ -50,13 +50,11 @@ def is_public(name: str) -> bool:
 
 
 def members(face: type) -> set[str]:
-    """Public methods and properties, less the blocking faces' twins that return a future."""
+    """Public methods and properties."""
     found = {
         name
         for name, value in inspect.getmembers_static(face)
-        if is_public(name)
-        and (inspect.isfunction(value) or isinstance(value, (property, staticmethod)))
-        and (not name.endswith("_async") or name == "start_async")
+        if is_public(name) and (inspect.isfunction(value) or isinstance(value, (property, staticmethod)))
     }
     return found - OF_ONE_WORLD.get(face, set())
 

@@ -15,6 +15,7 @@ from zk_wire import EventType
 from .async_port import AsyncEvent, AsyncPort, AsyncWatcher, random_number
 from .async_requests import AsyncRequests, like
 from .base import ClientBase, check_observers, check_seconds, version_of
+from .calls import Call, no_reply
 from .client import Client
 from .errors import SessionClosedError, StartTimeoutError
 from .handlers.asyncio import AsyncHandler
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 
     from zk_wire import ACL
 
-    from .calls import Call
     from .observing import Observer
 
     P = ParamSpec("P")
@@ -183,7 +183,7 @@ class AsyncClient(ClientBase, AsyncRequests):
     def states(self) -> StateStream:
         """Iterate with `async for` over the state there is and every new one, until the client has ended."""
         stream = StateStream(self.state)
-        self.handler.streams.add(stream)
+        self.handler.tell_states(stream)
         return stream
 
     # Asking servers
@@ -252,6 +252,15 @@ class AsyncClient(ClientBase, AsyncRequests):
             return self.handler.call(call, self.call_timeout)
         self.handler.submit(call)
         return call
+
+    def _submit(self, call: Call[T]) -> Call[T]:
+        self.handler.submit(call)
+        return call
+
+    def _body_async(self, path: str, body: Coroutine[object, None, T]) -> Call[T]:
+        future: Call[T] = Call(self.handler, b"", no_reply, path)
+        self.handler.run_steps(body, future)
+        return future
 
     def _undo(self, path: str, session_id: int) -> Coroutine[Any, Any, None]:
         return undo_create(self.port, path, session_id)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import threading
 
 from zk_wire import OperationTimeoutError, Outcome
 
@@ -34,30 +33,33 @@ T = TypeVar("T")
 class AsyncEvent:
     """A flag. Tasks of one loop wait for it; any thread may raise it."""
 
+    __slots__ = ("_flag", "_loop", "_set")
+
     def __init__(self) -> None:
-        self._mutex = threading.Lock()
         self._set = False
-        self._flag = asyncio.Event()  # follows `_set`, in the loop
+        self._flag: asyncio.Event | None = None  # follows `_set`, in the loop, once somebody has waited
         self._loop: asyncio.AbstractEventLoop | None = None  # of whoever waits
 
     def set(self) -> None:
         """Raise the flag and wake everybody who waits."""
-        with self._mutex:
-            self._set = True
-            loop = self._loop
+        # Whoever waits tells its loop before it looks at `_set`, and this raises `_set` before it looks for a loop: one
+        # of the two sees the other, and no lock is needed.
+        self._set = True
+        loop = self._loop
         if loop is not None and loop is _running_loop():
-            self._flag.set()
+            self._follow()
         elif loop is not None and not loop.is_closed():
             loop.call_soon_threadsafe(self._follow)
 
     def _follow(self) -> None:
-        if self._set:
+        if self._set and self._flag is not None:
             self._flag.set()
 
     def clear(self) -> None:
         """Lower the flag."""
         self._set = False
-        self._flag.clear()
+        if self._flag is not None:
+            self._flag.clear()
 
     def is_set(self) -> bool:
         """Whether the flag is up."""
@@ -65,10 +67,12 @@ class AsyncEvent:
 
     async def wait(self, timeout: float | None = None) -> bool:
         """Wait until the flag is up; False when `timeout` seconds go by first."""
-        with self._mutex:
-            self._loop = asyncio.get_running_loop()
-            self._follow()
-        if timeout is None or self._set:
+        self._loop = asyncio.get_running_loop()
+        if self._set:
+            return True
+        if self._flag is None:
+            self._flag = asyncio.Event()
+        if timeout is None:
             return await self._flag.wait()
         try:
             async with asyncio.timeout(timeout):

@@ -3,16 +3,18 @@
 Rule: one line per method, with the signature and the text of its blocking twin. What an operation sends stands in
 `operations`, what it does in steps in `steps`.
 
-Common to all of them, beside what `requests` says: an operation begins when it is awaited, or run as a task. Requests
-reach the server in the order in which they began. A cancelled one leaves the session as it was: it is not sent any
-more if it was not yet; otherwise its reply is consumed, and a sequential node that it has made is deleted again.
+Common to all of them, beside what `requests` says: an operation begins when it is awaited, or run as a task; its twin
+in `futures` begins at once, and needs no task. Requests reach the server in the order in which they began. A cancelled
+one leaves the session as it was: it is not sent any more if it was not yet; otherwise its reply is consumed, and a
+sequential node that it has made is deleted again.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 
 from . import steps
+from .futures import Futures
 from .requests import Requests
 
 TYPE_CHECKING = False
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from .async_port import AsyncPort, AsyncWatcher
     from .async_transactions import AsyncReadBatch, AsyncTransaction
     from .calls import Call
-    from .operations import Operations
+    from .port import Port
     from .states import WatchedEvent
 
     Watch: TypeAlias = Callable[[WatchedEvent], object] | AsyncWatcher
@@ -45,16 +47,22 @@ def like(twin: Callable[..., object]) -> Callable[[F], F]:
     return describe
 
 
-class AsyncRequests(ABC):
+class AsyncRequests(Futures):
     """The operations; `AsyncClient` adds the session."""
 
-    operations: Operations
     port: AsyncPort
     _default_acl: Sequence[ACL] | None
 
     @abstractmethod
     def _run(self, call: Call[T]) -> Awaitable[T]:
         """Send a request; its result is awaited."""
+
+    @property
+    def _steps_port(self) -> Port:
+        return self.port
+
+    async def _reply(self, call: Call[T]) -> T:
+        return await call
 
     # Reading
 

@@ -255,6 +255,14 @@ class ClientBase:
         """Take a watcher off every path it watches."""
         self._world.forget_watcher(watcher)
 
+    def add_watch_async(
+        self, path: str, listener: Callable[[WatchedEvent], object], *, recursive: bool = False
+    ) -> Call[None]:
+        """As `add_watch`, returning a future at once."""
+        call = self._watch_call(path, listener, recursive)
+        self._world.submit(call)
+        return call
+
     def _watch_call(self, path: str, listener: Any, recursive: bool) -> Call[None]:
         call = self.operations.add_watch(path, listener, recursive=recursive)
         assert call.watch is not None

@@ -172,3 +172,7 @@ class Call(Exchange[R], Generic[R]):
     def __repr__(self) -> str:
         state = "done" if self.done else ("sent" if self.xid else "queued")
         return f"<Call {self.path!r} xid={self.xid} {state}>"
+
+
+def no_reply(buf: bytes, pos: int, end: int) -> Any:
+    """Decode nothing: for futures that are no request of their own."""

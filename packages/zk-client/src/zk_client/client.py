@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .base import ClientBase, check_observers, check_seconds, version_of
 from .blocking_port import BlockingPort
-from .calls import Call
+from .calls import Call, no_reply
 from .errors import SessionClosedError, StartTimeoutError
 from .faces import run_blocking
 from .hosts import Host
@@ -254,14 +254,6 @@ class Client(ClientBase, Requests):
         """As `watch`, calling `listener(event)` on the client's dispatcher for every event."""
         self._add_watch(path, listener, recursive)
 
-    def add_watch_async(
-        self, path: str, listener: Callable[[WatchedEvent], object], *, recursive: bool = False
-    ) -> Call[None]:
-        """As `add_watch`, returning a future at once."""
-        call = self._watch_call(path, listener, recursive)
-        self.handler.submit(call)
-        return call
-
     def _add_watch(self, path: str, listener: Any, recursive: bool) -> None:
         self._run(self._watch_call(path, listener, recursive))
 
@@ -313,7 +305,7 @@ class Client(ClientBase, Requests):
         return run_blocking(body)
 
     def _body_async(self, path: str, body: Coroutine[object, None, T]) -> Call[T]:
-        future: Call[T] = Call(self.handler, b"", _no_reply, path)
+        future: Call[T] = Call(self.handler, b"", no_reply, path)
 
         def run() -> None:
             try:
@@ -331,7 +323,3 @@ class Client(ClientBase, Requests):
 
     def _undo(self, path: str, session_id: int) -> Coroutine[Any, Any, None]:
         return undo_create(self.port, path, session_id)
-
-
-def _no_reply(buf: bytes, pos: int, end: int) -> Any:
-    """For futures that are no request of their own."""

@@ -1,4 +1,4 @@
-"""Every operation of the blocking client, and its twin that returns a future.
+"""Every operation of the blocking client; the twins that return a future are in `futures`.
 
 Rule: one line per method. What an operation sends stands in `operations`, what it does in steps in `steps`.
 
@@ -15,9 +15,10 @@ Safe to call from any thread, and from callbacks of the client.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 
 from . import steps
+from .futures import Futures
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,23 +29,22 @@ if TYPE_CHECKING:
     from .blocking_port import BlockingPort
     from .calls import Call
     from .handlers.blocking import BlockingHandler
-    from .operations import Operations
+    from .port import Port
     from .states import WatchedEvent
     from .transactions import ReadBatch, Transaction
     from .watching import Watcher
 
     Watch = Callable[[WatchedEvent], object] | Watcher
-    from typing import Any, Literal, TypeVar, overload
+    from typing import Literal, TypeVar, overload
 
     T = TypeVar("T")
 else:
     from ._typing import overload
 
 
-class Requests(ABC):
+class Requests(Futures):
     """The operations; `Client` adds the session."""
 
-    operations: Operations
     handler: BlockingHandler
     call_timeout: float | None
     port: BlockingPort
@@ -55,16 +55,15 @@ class Requests(ABC):
         """Send a request and wait for its result."""
 
     @abstractmethod
-    def _submit(self, call: Call[T]) -> Call[T]:
-        """Send a request, and return it as the future it is."""
-
-    @abstractmethod
     def _body(self, body: Coroutine[object, None, T]) -> T:
         """Take steps one after the other, and return what they come to."""
 
-    @abstractmethod
-    def _body_async(self, path: str, body: Coroutine[object, None, T]) -> Call[T]:
-        """Take steps beside the caller, and return the future of what they come to."""
+    @property
+    def _steps_port(self) -> Port:
+        return self.port
+
+    async def _reply(self, call: Call[T]) -> T:
+        return call.result()
 
     # Reading
 
@@ -76,17 +75,9 @@ class Requests(ABC):
         """
         return self.handler.call(self.operations.get(path, watch), self.call_timeout)
 
-    def get_async(self, path: str, watch: Watch | None = None) -> Call[tuple[bytes | None, Stat]]:
-        """As `get`, returning a future at once."""
-        return self._submit(self.operations.get(path, watch))
-
     def exists(self, path: str, watch: Watch | None = None) -> Stat | None:
         """Return a node's Stat, or None when there is none; a watch is left in both cases."""
         return self._run(self.operations.exists(path, watch))
-
-    def exists_async(self, path: str, watch: Watch | None = None) -> Call[Stat | None]:
-        """As `exists`, returning a future at once."""
-        return self._submit(self.operations.exists(path, watch))
 
     @overload
     def get_children(
@@ -106,55 +97,21 @@ class Requests(ABC):
         """
         return self._run(self._children(path, watch, include_data))
 
-    @overload
-    def get_children_async(
-        self, path: str, watch: Watch | None = None, include_data: Literal[False] = False
-    ) -> Call[list[str]]: ...
-    @overload
-    def get_children_async(
-        self, path: str, watch: Watch | None = None, *, include_data: Literal[True]
-    ) -> Call[tuple[list[str], Stat]]: ...
-    def get_children_async(self, path: str, watch: Watch | None = None, include_data: bool = False) -> Call[Any]:
-        """As `get_children`, returning a future at once."""
-        return self._submit(self._children(path, watch, include_data))
-
-    def _children(self, path: str, watch: Watch | None, include_data: bool) -> Call[list[str] | tuple[list[str], Stat]]:
-        operations = self.operations
-        read: Any = operations.get_children_with_stat if include_data else operations.get_children
-        call: Call[list[str] | tuple[list[str], Stat]] = read(path, watch)
-        return call
-
     def get_acls(self, path: str) -> tuple[list[ACL], Stat]:
         """Return a node's access control list and Stat; without ADMIN permission digests read "user:x"."""
         return self._run(self.operations.get_acls(path))
-
-    def get_acls_async(self, path: str) -> Call[tuple[list[ACL], Stat]]:
-        """As `get_acls`, returning a future at once."""
-        return self._submit(self.operations.get_acls(path))
 
     def get_all_children_number(self, path: str) -> int:
         """Return how many nodes lie below a node, at any depth (servers of 3.6 and newer)."""
         return self._run(self.operations.get_all_children_number(path))
 
-    def get_all_children_number_async(self, path: str) -> Call[int]:
-        """As `get_all_children_number`, returning a future at once."""
-        return self._submit(self.operations.get_all_children_number(path))
-
     def get_ephemerals(self, prefix: str = "/") -> list[str]:
         """Return the paths of this session's ephemeral nodes at or below a path (servers of 3.6 and newer)."""
         return self._run(self.operations.get_ephemerals(prefix))
 
-    def get_ephemerals_async(self, prefix: str = "/") -> Call[list[str]]:
-        """As `get_ephemerals`, returning a future at once."""
-        return self._submit(self.operations.get_ephemerals(prefix))
-
     def whoami(self) -> list[ClientInfo]:
         """Return the identities the server knows this connection by (servers of 3.7 and newer)."""
         return self._run(self.operations.whoami())
-
-    def whoami_async(self) -> Call[list[ClientInfo]]:
-        """As `whoami`, returning a future at once."""
-        return self._submit(self.operations.whoami())
 
     def sync(self, path: str) -> str:
         """Bring the connected server up to date with the leader, then return the path; later reads see it all.
@@ -164,17 +121,9 @@ class Requests(ABC):
         """
         return self._run(self.operations.sync(path))
 
-    def sync_async(self, path: str) -> Call[str]:
-        """As `sync`, returning a future at once."""
-        return self._submit(self.operations.sync(path))
-
     def get_config(self, watch: Watch | None = None) -> tuple[bytes | None, Stat]:
         """Return the ensemble's configuration (the node /zookeeper/config, whatever the chroot) and its Stat."""
         return self._run(self.operations.get_config(watch))
-
-    def get_config_async(self, watch: Watch | None = None) -> Call[tuple[bytes | None, Stat]]:
-        """As `get_config`, returning a future at once."""
-        return self._submit(self.operations.get_config(watch))
 
     def multi_read(self) -> ReadBatch:
         """Begin a batch of reads that travel together (servers of 3.6 and newer)."""
@@ -250,83 +199,6 @@ class Requests(ABC):
 
         return self._body(steps.create_with_parents(self.port, path, acl, again))
 
-    @overload
-    def create_async(
-        self,
-        path: str,
-        value: bytes | None = b"",
-        acl: Sequence[ACL] | None = None,
-        ephemeral: bool = False,
-        sequence: bool = False,
-        makepath: bool = False,
-        include_data: Literal[False] = False,
-        *,
-        container: bool = False,
-        ttl: float | None = None,
-        unique: bool = False,
-    ) -> Call[str]: ...
-    @overload
-    def create_async(
-        self,
-        path: str,
-        value: bytes | None = b"",
-        acl: Sequence[ACL] | None = None,
-        ephemeral: bool = False,
-        sequence: bool = False,
-        makepath: bool = False,
-        *,
-        include_data: Literal[True],
-        container: bool = False,
-        ttl: float | None = None,
-        unique: bool = False,
-    ) -> Call[tuple[str, Stat]]: ...
-    def create_async(
-        self,
-        path: str,
-        value: bytes | None = b"",
-        acl: Sequence[ACL] | None = None,
-        ephemeral: bool = False,
-        sequence: bool = False,
-        makepath: bool = False,
-        include_data: bool = False,
-        *,
-        container: bool = False,
-        ttl: float | None = None,
-        unique: bool = False,
-    ) -> Call[Any]:
-        """As `create`, returning a future at once."""
-        call = self._create(path, value, acl, ephemeral, sequence, include_data, container, ttl, unique)
-        self._submit(call)
-        if not makepath:
-            return call
-        first = [call]
-
-        async def again() -> str | tuple[str, Stat]:
-            if first:
-                return first.pop().result()
-            return self._run(self._create(path, value, acl, ephemeral, sequence, include_data, container, ttl, unique))
-
-        body = steps.create_with_parents(self.port, path, acl, again)
-        return self._body_async(path, body)
-
-    def _create(
-        self,
-        path: str,
-        value: bytes | None,
-        acl: Sequence[ACL] | None,
-        ephemeral: bool,
-        sequence: bool,
-        include_data: bool,
-        container: bool,
-        ttl: float | None,
-        unique: bool,
-    ) -> Call[str | tuple[str, Stat]]:
-        make: Any = self.operations.create_with_stat if include_data else self.operations.create
-        call: Call[str | tuple[str, Stat]] = make(
-            path, value, acl, ephemeral, sequence, container=container, ttl=ttl, unique=unique
-        )
-        return call
-
     def set(self, path: str, value: bytes | None, version: int = -1) -> Stat:
         """Replace a node's data and return its new Stat.
 
@@ -334,10 +206,6 @@ class Requests(ABC):
         Raises NoNodeError, BadVersionError, NoAuthError.
         """
         return self._run(self.operations.set(path, value, version))
-
-    def set_async(self, path: str, value: bytes | None, version: int = -1) -> Call[Stat]:
-        """As `set`, returning a future at once."""
-        return self._submit(self.operations.set(path, value, version))
 
     def delete(self, path: str, version: int = -1, recursive: bool = False) -> None:
         """Delete a node.
@@ -353,13 +221,6 @@ class Requests(ABC):
         else:
             self._run(self.operations.delete(path, version))
 
-    def delete_async(self, path: str, version: int = -1, recursive: bool = False) -> Call[None]:
-        """As `delete`, returning a future at once."""
-        if recursive:
-            self.operations.check_recursive(path, version)
-            return self._body_async(path, steps.delete_recursive(self.port, path))
-        return self._submit(self.operations.delete(path, version))
-
     def set_acls(self, path: str, acls: Sequence[ACL], version: int = -1) -> Stat:
         """Replace a node's access control list and return its new Stat.
 
@@ -368,19 +229,10 @@ class Requests(ABC):
         """
         return self._run(self.operations.set_acls(path, acls, version))
 
-    def set_acls_async(self, path: str, acls: Sequence[ACL], version: int = -1) -> Call[Stat]:
-        """As `set_acls`, returning a future at once."""
-        return self._submit(self.operations.set_acls(path, acls, version))
-
     def ensure_path(self, path: str, acl: Sequence[ACL] | None = None) -> str:
         """Create a node and its parents where they are missing, and return its path."""
         self.operations.full(path)
         return self._body(steps.ensure_path(self.port, path, acl))
-
-    def ensure_path_async(self, path: str, acl: Sequence[ACL] | None = None) -> Call[str]:
-        """As `ensure_path`, returning a future at once."""
-        self.operations.full(path)
-        return self._body_async(path, steps.ensure_path(self.port, path, acl))
 
     def transaction(self, *, marker: str | None = None) -> Transaction:
         """Begin a transaction: operations that are applied together or not at all.
@@ -411,16 +263,6 @@ class Requests(ABC):
         """
         return self._run(self.operations.reconfig(joining, leaving, new_members, from_config))
 
-    def reconfig_async(
-        self,
-        joining: str | None = None,
-        leaving: str | None = None,
-        new_members: str | None = None,
-        from_config: int = -1,
-    ) -> Call[tuple[bytes | None, Stat]]:
-        """As `reconfig`, returning a future at once."""
-        return self._submit(self.operations.reconfig(joining, leaving, new_members, from_config))
-
     # Identity
 
     def add_auth(self, scheme: str, credential: str | bytes) -> None:
@@ -429,7 +271,3 @@ class Requests(ABC):
         Raises AuthFailedError, after which the session is over (state AUTH_FAILED).
         """
         self._run(self.operations.add_auth(scheme, credential))
-
-    def add_auth_async(self, scheme: str, credential: str | bytes) -> Call[None]:
-        """As `add_auth`, returning a future at once."""
-        return self._submit(self.operations.add_auth(scheme, credential))

@@ -191,6 +191,12 @@ class Draft:
             self._operations.owner.submit(self._operations.delete(self._marker))
         return given
 
+    def commit_async(self) -> Call[list[OperationResult]]:
+        """As `commit`, at once, with a future."""
+        call = self.call()
+        self._operations.owner.submit(call)
+        return call
+
 
 class _Unmark(Inline):
     """Sees to the marker of a transaction that has lost its reply, and perhaps was applied."""
@@ -230,12 +236,6 @@ class Transaction(Draft):
         ConnectionLostError, whose `.outcome` says what is known.
         """
         return self.commit_async().result() if self._run is None else self._run(self.call())
-
-    def commit_async(self) -> Call[list[OperationResult]]:
-        """As `commit`, at once, with a future."""
-        call = self.call()
-        self._operations.owner.submit(call)
-        return call
 
     def __enter__(self) -> Transaction:
         return self
@@ -287,6 +287,12 @@ class ReadDraft:
         assert isinstance(result, ErrorResult)
         return error_for_code(result.code, self._paths[index])
 
+    def commit_async(self) -> Call[list[ReadResult]]:
+        """As `commit`, at once, with a future."""
+        call = self.call()
+        self._operations.owner.submit(call)
+        return call
+
 
 class ReadBatch(ReadDraft):
     """Reads that travel together; each succeeds or fails on its own (servers of 3.6 and newer)."""
@@ -300,9 +306,3 @@ class ReadBatch(ReadDraft):
     def commit(self) -> list[ReadResult]:
         """One result per read, in order: (data, Stat), a list of names, or the error of that read as a value."""
         return self.commit_async().result() if self._run is None else self._run(self.call())
-
-    def commit_async(self) -> Call[list[ReadResult]]:
-        """As `commit`, at once, with a future."""
-        call = self.call()
-        self._operations.owner.submit(call)
-        return call

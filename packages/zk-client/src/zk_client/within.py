@@ -59,6 +59,13 @@ class AsyncWithin(AsyncRequests):
         self.operations = client.operations
         self.port = client.port.until(client.port.now() + seconds)
         self._default_acl = client._default_acl
+        self._client = client
 
     def _run(self, call: Call[T]) -> Awaitable[T]:
         return self.port._run(call)
+
+    def _submit(self, call: Call[T]) -> Call[T]:
+        return self._client._submit(call)
+
+    def _body_async(self, path: str, body: Coroutine[object, None, T]) -> Call[T]:
+        return self._client._body_async(path, body)

@@ -3,34 +3,29 @@
 Rule: it decides nothing. On its loop it tells the session core what happened and performs what the core asks. All of
 it belongs to the loop's thread.
 
-How a request travels. The first one is written at once; those that follow while it is under way are written together
-when the loop comes round. A caller waits on a future of its own. A caller that is cancelled, or runs out of time,
-leaves its request behind: one that was not sent never will be; the reply of one that was is consumed, and what a
-sequential create has made by then is deleted again, because nobody knows its name; so is the marker of a transaction.
-
 An idle client costs one timer: the core's deadlines only move on while nothing but bytes arrives, so the timer is set
-anew when it has fired, or when the session has changed.
+anew when it has fired, or when the session has changed. What is not needed by every client is made when it is needed.
+How a request travels is in `async_traffic`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from asyncio import get_running_loop
-from collections import deque
+from functools import partial
 from inspect import iscoroutine
 from weakref import WeakSet
 
-from zk_wire import Outcome
-
 from .._session.machine import CLOSING, IDLE
-from ..errors import CallTimeoutError, ConfigurationError
+from ..errors import CancelledCallError, ConfigurationError
 from ..states import SessionState
-from .leaving import Inline, Undo, leaves, left_behind
+from .async_traffic import AsyncTraffic
+from .flag import Flag
+from .leaving import Inline
 from .log import logger
 from .opening import check, open_stream, resolve, search_read_write
-from .performing import Performing
 from .stream import Stream
+from .tasks import Lookups, Tasks
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,7 +44,7 @@ if TYPE_CHECKING:
 SLACK = 0.001
 
 
-class AsyncHandler(Performing):
+class AsyncHandler(AsyncTraffic):
     """One client's connection to its loop; see the module's text."""
 
     def __init__(self, core: SessionCore) -> None:
@@ -64,19 +59,17 @@ class AsyncHandler(Performing):
         self.loop: asyncio.AbstractEventLoop | None = None
         self.now: Callable[[], float] = time.monotonic
         self._stream: Stream | None = None
-        self._streams: set[Stream] = set()  # also those that are ending
+        self._streams: tuple[Stream, ...] = ()  # also those that are ending
         self._opening: asyncio.Task[None] | None = None
-        self._lookups: dict[Host, asyncio.Task[Addresses | Exception]] = {}
-        self._tasks: set[asyncio.Task[Any]] = set()
-        self._cleaning: set[asyncio.Task[Any]] = set()  # those of them that `stop` lets finish
+        self.tasks = Tasks()
+        self._lookups = Lookups(self.tasks)
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
         self._flushing = False
-        self._told: deque[tuple[Callable[..., object], object]] = deque()
-        self._settled = asyncio.Event()
-        self._ended = asyncio.Event()
-        self._ended.set()
-        self.streams: WeakSet[StateStream] = WeakSet()
+        self._untold = 0  # what users are yet to be told
+        self._settled = Flag()
+        self._ended = Flag(is_set=True)
+        self._state_streams: WeakSet[StateStream] | None = None
 
     # Starting and stopping
 
@@ -88,8 +81,8 @@ class AsyncHandler(Performing):
             return
         self.loop = asyncio.get_running_loop()
         self.now = self.loop.time
-        self._settled = asyncio.Event()
-        self._ended = asyncio.Event()
+        self._settled = Flag()
+        self._ended = Flag()
         now = self.now()
         self.core.start(now)
         self.core.tick(now)  # the first attempt is due
@@ -97,6 +90,9 @@ class AsyncHandler(Performing):
 
     async def settled(self, timeout: float | None) -> None:
         """Wait until a start has succeeded or failed for good, at most `timeout` seconds."""
+        if self._settled.is_set():
+            return
+        self._check_loop()
         try:
             async with asyncio.timeout(timeout):
                 await self._settled.wait()
@@ -107,15 +103,15 @@ class AsyncHandler(Performing):
         """End the session, waiting at most `timeout` seconds for the server to confirm it; nothing is left then."""
         self._leave_closed_loop()
         loop = self.loop
-        if loop is None or (self.core.phase == IDLE and not self._streams and not self._tasks):
+        if loop is None or (self.core.phase == IDLE and not self._streams and not self.tasks):
             self.core.stop(0.0, close_session=close_session)
             self.perform()
             return
         self._check_loop()
         try:
             async with asyncio.timeout(timeout):
-                if self._cleaning and self.core.state.is_connected:
-                    await asyncio.wait(self._cleaning)
+                if self.core.state.is_connected:
+                    await self.tasks.finish_cleaning()
                 if self.core.phase not in (IDLE, CLOSING):
                     self.core.stop(self.now(), close_session=close_session)
                     self.perform()
@@ -129,12 +125,10 @@ class AsyncHandler(Performing):
                 self.core.stop(self.now(), close_session=close_session)
             self.core.abort()
             self.perform()
-            own = [task for task in self._tasks if task is not asyncio.current_task()]
-            for task in own:
-                task.cancel()
-        if own:
-            await asyncio.wait(own)
-        for stream in tuple(self._streams):
+            cancelled = self.tasks.cancel()
+        if cancelled:
+            await asyncio.wait(cancelled)
+        for stream in self._streams:
             await stream.ended.wait()
 
     def forked(self, reason: str) -> None:
@@ -163,130 +157,7 @@ class AsyncHandler(Performing):
                 "use one client per loop, or asyncio.run_coroutine_threadsafe"
             )
 
-    # Requests
-
-    async def call(self, call: Call[Any], timeout: float | None) -> Any:
-        """Send a request, wait for its reply, return its result."""
-        self.submit(call)
-        if timeout is not None:
-            await self._bounded(call, timeout)
-        return await call
-
-    async def finish(self, call: Call[Any], timeout: float | None) -> Any:
-        """Wait for a request that was submitted, and return its result."""
-        if timeout is not None:
-            await self._bounded(call, timeout)
-        return await call
-
-    def submit(self, call: Call[Any]) -> None:
-        """Send a request whose reply nobody waits for yet."""
-        loop = self.loop
-        core = self.core
-        if loop is None:
-            core.submit(call, 0.0)
-            self.perform()
-            return
-        if loop is not get_running_loop():
-            self._check_loop()
-        connection, stream = core.connection, self._stream
-        now = self.now()
-        if stream is not None and connection is not None and not connection.in_flight:
-            data = core.send_alone(call, now)
-            if data:
-                stream.write(data)
-                return
-        core.submit(call, now)
-        if core.completed or core.actions:
-            self.perform()
-        if core.output and not self._flushing:
-            self._flushing = True
-            loop.call_soon(self._flush)
-
-    def waiter(self, call: Call[Any]) -> asyncio.Future[None]:
-        """What a caller awaits; several may wait for one call."""
-        loop = self.loop
-        assert loop is not None
-        if loop is not get_running_loop():
-            self._check_loop()
-        future: asyncio.Future[None] = loop.create_future()
-        if call.waiter is None:
-            call.waiter = future
-        else:
-            self._add_callback(call, _Waiter(future))
-        return future
-
-    def abandon(self, call: Call[Any]) -> None:
-        """The caller was cancelled, and will never see what its request came to."""
-        if not call.done:
-            self._leave(call)
-        elif call.watch is not None:
-            self.core.disarm(call)
-            self._flush()
-        elif call.failure is None:
-            self.undo(call)
-
-    def _leave(self, call: Call[Any]) -> bool:
-        """Wait for a call no longer; True when its request was never sent and now never will be."""
-        call.to_undo = leaves(call)
-        if self.core.withdraw(call):
-            self.core.cancelled(call)
-            self.perform()
-            return True
-        if call.to_undo:
-            self._add_callback(call, Undo(self.undo))
-        return False
-
-    def undo(self, call: Call[Any]) -> None:
-        """Delete what a call has left behind that nobody knows of."""
-        path = left_behind(call)
-        if path is not None and self.undoing is not None:
-            self.clean_up(self.undoing(path, self.core.session_id))
-
-    async def _bounded(self, call: Call[Any], timeout: float) -> None:
-        if call.done:
-            return
-        assert self.loop is not None
-        future = self.waiter(call)
-        timer = self.loop.call_later(timeout, _lapse, future)
-        try:
-            await future
-        except asyncio.CancelledError:
-            self.abandon(call)
-            raise
-        finally:
-            timer.cancel()
-        if call.done:
-            return
-        unknown = not self._leave(call) and call.recovery is not None
-        raise CallTimeoutError(
-            call.path,
-            message=f"no reply for {call.path!r} within {timeout} s",
-            outcome=Outcome.UNKNOWN if unknown else Outcome.NOT_APPLIED,
-        )
-
-    def wait(self, call: Call[Any], timeout: float | None) -> None:
-        """Refuse to block the loop."""
-        raise ConfigurationError(f"{call!r} is not done: await it instead of asking for its result")
-
-    def cancel(self, call: Call[Any]) -> bool:
-        """Take a request back that was not sent yet."""
-        if not self.core.withdraw(call):
-            return False
-        self.core.cancelled(call)
-        self.perform()
-        return True
-
-    def call_when_done(self, call: Call[Any], function: Callable[[Call[Any]], object]) -> None:
-        """Have `function(call)` called once the call is done."""
-        if call.done:
-            self._tell(function, call)
-        else:
-            self._add_callback(call, function)
-
-    def _add_callback(self, call: Call[Any], function: Callable[[Call[Any]], object]) -> None:
-        if call.callbacks is None:
-            call.callbacks = []
-        call.callbacks.append(function)
+    # Watches, hosts, tasks
 
     def forget_watch(self, path: str, listener: Any) -> None:
         """Take a listener off a path."""
@@ -324,23 +195,30 @@ class AsyncHandler(Performing):
         """The connected server's address."""
         return self._stream.peer if self._stream is not None else None
 
-    def spawn(self, body: Coroutine[Any, Any, Any], name: str = "zk-client") -> asyncio.Task[Any]:
-        """Run something of the client's own beside everything else; `stop` ends it."""
-        task = asyncio.get_running_loop().create_task(body, name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._task_done)
-        return task
-
-    def clean_up(self, body: Coroutine[Any, Any, Any]) -> None:
+    def clean_up(self, body: Coroutine[Any, Any, None]) -> None:
         """Run a clean-up beside everything else; `stop` waits for it while there is a connection."""
-        task = self.spawn(body, "zk-client clean-up")
-        self._cleaning.add(task)
-        task.add_done_callback(self._cleaning.discard)
+        self.tasks.clean_up(body)
 
-    def _task_done(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            logger().error("exception in %r, run by the ZooKeeper client", task.get_name(), exc_info=error)
+    def run_steps(self, body: Coroutine[Any, Any, Any], call: Call[Any]) -> None:
+        """Run a body beside everything else; the call, which is no request, is done with what it comes to."""
+        self._check_loop()
+
+        def ended(task: asyncio.Task[Any]) -> None:
+            if task.cancelled():
+                call.failure = CancelledCallError(call.path)
+            elif (failure := task.exception()) is not None:
+                call.failure = failure
+            else:
+                call.reply = task.result()
+            self._settle(call)
+
+        self.tasks.run_steps(body, ended)
+
+    def tell_states(self, stream: StateStream) -> None:
+        """Tell every new state to a stream, as long as somebody has it."""
+        if self._state_streams is None:
+            self._state_streams = WeakSet()
+        self._state_streams.add(stream)
 
     # What happened, told by the stream
 
@@ -360,15 +238,10 @@ class AsyncHandler(Performing):
 
     def lost(self, stream: Stream, reason: str) -> None:
         """The connection has ended."""
-        self._streams.discard(stream)
+        self._streams = tuple(known for known in self._streams if known is not stream)
         if stream is self._stream and self.loop is not None:
             self.core.closed(self.now(), reason)
             self.perform()
-
-    def _flush(self) -> None:
-        self._flushing = False
-        if self.core.output and self._stream is not None:
-            self._stream.write(self.core.take_output())
 
     def _tick(self) -> None:
         self._timer = None
@@ -418,21 +291,26 @@ class AsyncHandler(Performing):
             call.callbacks = None
 
     def _tell(self, listener: Any, event: Any) -> None:
-        self._told.append((listener, event))
-        if self.loop is not None and not self.loop.is_closed():
-            self.loop.call_soon(self._tell_next)
+        loop = self.loop
+        if loop is None:
+            loop = asyncio.get_running_loop()  # a call that was refused because the client is not started
+        if not loop.is_closed():
+            self._untold += 1
+            loop.call_soon(self._tell_now, self.tasks, listener, event)
 
-    def _tell_next(self) -> None:
-        listener, event = self._told.popleft()
+    def _tell_now(self, life: Tasks, listener: Callable[..., object], event: object) -> None:
+        if life is not self.tasks:
+            return  # the process has forked since, and this is the parent's
+        self._untold -= 1
         try:
             result = listener(event)
             if iscoroutine(result):
-                self.spawn(result, f"zk-client callback {listener!r}")
+                self.tasks.spawn(result, f"zk-client callback {listener!r}")
         except Exception:  # noqa: BLE001 - a callback's fault is its own
             logger().exception("exception in %r, called by the ZooKeeper client", listener)
 
     def _change(self, state: SessionState) -> None:
-        if self.listeners or self._told:
+        if self.listeners or self._untold:
             self._tell(self._deliver_state, state)
         else:
             self._arrive(state)
@@ -443,7 +321,7 @@ class AsyncHandler(Performing):
             try:
                 result = listener(state)
                 if iscoroutine(result):
-                    self.spawn(result, f"zk-client listener {listener!r}")
+                    self.tasks.spawn(result, f"zk-client listener {listener!r}")
             except Exception:  # noqa: BLE001 - a listener's fault is its own
                 logger().exception("exception in the state listener %r", listener)
 
@@ -451,13 +329,13 @@ class AsyncHandler(Performing):
         self.state = state
         if state is not SessionState.CONNECTING and state is not SessionState.SUSPENDED:
             self._settled.set()
-        for stream in tuple(self.streams):
+        for stream in tuple(self._state_streams or ()):
             stream.arrive(state)
 
     def _connect(self, action: Connect) -> None:
         if self._opening is not None:
             self._opening.cancel()
-        self._opening = self.spawn(self._open(action), "zk-client connect")
+        self._opening = self.tasks.spawn(self._open(action), "zk-client connect")
         self._opening.add_done_callback(self._opening_done)
 
     def _opening_done(self, task: asyncio.Task[None]) -> None:
@@ -493,7 +371,7 @@ class AsyncHandler(Performing):
             self.core.connect_failed(self.now(), "closed at once by the server")
         else:
             self._stream = stream
-            self._streams.add(stream)
+            self._streams += (stream,)
             self.core.connected(self.now())
         self.perform()
         self._flush()
@@ -501,10 +379,7 @@ class AsyncHandler(Performing):
 
     def _look_up(self, host: Host) -> asyncio.Future[Addresses | Exception]:
         """Ask the resolver, or join the question about this host that is under way: nobody can end one."""
-        lookup = self._lookups.get(host)
-        if lookup is None or lookup.done():
-            lookup = self._lookups[host] = self.spawn(resolve(host), "zk-client resolve")
-        return asyncio.shield(lookup)
+        return self._lookups.ask(host, partial(resolve, host))
 
     def _disconnect(self) -> None:
         opening, self._opening = self._opening, None
@@ -515,7 +390,7 @@ class AsyncHandler(Performing):
             stream.abort()
 
     def _probe(self, action: Probe) -> None:
-        self.spawn(self._search(action), "zk-client search")
+        self.tasks.spawn(self._search(action), "zk-client search")
 
     async def _search(self, probe: Probe) -> None:
         found = await search_read_write(probe)
@@ -525,7 +400,7 @@ class AsyncHandler(Performing):
 
     def check_servers(self, hosts: Sequence[Host], then: Callable[[Answers], None]) -> None:
         """Find out which of these hosts are servers, and tell."""
-        self.spawn(self._check(hosts, then), "zk-client search")
+        self.tasks.spawn(self._check(hosts, then), "zk-client search")
 
     async def _check(self, hosts: Sequence[Host], then: Callable[[Answers], None]) -> None:
         then(await check(hosts, self.core.config.connect_timeout))
@@ -538,21 +413,3 @@ class AsyncHandler(Performing):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-
-class _Waiter(Inline):
-    """Stands among a call's callbacks for a further caller that waits for it."""
-
-    __slots__ = ("_future",)
-
-    def __init__(self, future: asyncio.Future[None]) -> None:
-        self._future = future
-
-    def __call__(self, call: object) -> None:
-        if not self._future.done():
-            self._future.set_result(None)
-
-
-def _lapse(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)

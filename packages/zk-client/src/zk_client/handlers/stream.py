@@ -11,6 +11,8 @@ import asyncio
 import socket
 from weakref import WeakKeyDictionary
 
+from .flag import Flag
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .asyncio import AsyncHandler
@@ -33,7 +35,7 @@ class Stream(asyncio.BufferedProtocol):
         self._room = _room_of(loop)
         self._large: memoryview | None = None
         self.missing = 0  # bytes that the frame under way still needs, when it is a large one
-        self.ended = asyncio.Event()
+        self.ended = Flag()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The connection is there."""
