@@ -1,4 +1,4 @@
-"""Clients side by side: zk_client, kazoo and a raw socket, on a costless server and on a real one.
+"""Clients side by side in three worlds: zk_client and its peers, on a costless server and on a real one.
 
     python client.py [--quick] [--reps N] [--workloads W1,W2] [--peers ours,kazoo,raw] [--server null|real|both]
 
@@ -30,15 +30,16 @@ from typing import Protocol
 import report
 import syscalls
 import wire
+from amounts import WATCHES, WORKLOADS, operations
 from imports import ImportCost, import_costs
 from noise import Watch, machine, wait_for_quiet
 from nullserver import NoCompilerError, NullServer
-from peers import LIBRARIES, PEERS, RAW
+from peers import LIBRARIES, PEERS, RAW, missing
 from realserver import NoRealServerError, RealServer
-from workloads import WORKLOADS, operations
 
 ONE_CORE = ("W1", "W4")
 WARMING = ("W2", "W3", "W5")
+REAL_ONLY = ("W6",)  # the null server fires no watches
 RUN_TIMEOUT = 180.0  # seconds for one workload of one peer
 
 
@@ -105,12 +106,13 @@ def one_core(server: Server, workload: str) -> Iterator[int | None]:
 
 def measure(server: Server, options: argparse.Namespace, results: report.Results) -> None:
     """Run every workload and peer against one server, `--reps` times."""
-    wire.prepare(server.host, server.port)
+    wire.prepare(server.host, server.port, WATCHES if "W6" in options.workloads and server.kind == "real" else 0)
+    workloads = [w for w in options.workloads if server.kind == "real" or w not in REAL_ONLY]
     if server.kind == "real":  # a JVM compiles what it has run some thousand times
         for workload in (w for w in WARMING if w in options.workloads or w == "W2"):
             one_run(RAW, server, workload, 1.0, None, 0)
     for repetition in range(options.reps):
-        for workload in options.workloads:
+        for workload in workloads:
             turn = repetition % len(options.peers)
             with one_core(server, workload) as core:
                 for peer in options.peers[turn:] + options.peers[:turn]:
@@ -141,7 +143,7 @@ def trace(server: Server, options: argparse.Namespace, results: report.Results) 
 
 def versions() -> dict[str, str]:
     found = {"python": platform.python_version()}
-    for name in ("zk-client", "zk-wire", "kazoo"):
+    for name in ("zk-client", "zk-wire", "kazoo", "aiozk", "gevent", "uvloop"):
         try:
             found[name] = version(name)
         except PackageNotFoundError:
@@ -165,7 +167,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--reps", type=int, help="repetitions (default 5)")
     parser.add_argument("--scale", type=float, help="operations as a fraction of the full workload (default 1)")
     parser.add_argument("--workloads", type=names(WORKLOADS), default=WORKLOADS)  # type: ignore[arg-type]
-    parser.add_argument("--peers", type=names(PEERS), default=PEERS)  # type: ignore[arg-type]
+    parser.add_argument("--peers", type=names(PEERS), default=list(PEERS))  # type: ignore[arg-type]
     parser.add_argument("--server", choices=["null", "real", "both"], default="both")
     parser.add_argument("--zookeeper", default="3.9", help="version of the real server (default 3.9)")
     parser.add_argument("--quiet-wait", type=float, default=2.0, help="seconds to wait for a quiet machine, per run")
@@ -184,6 +186,10 @@ def main() -> int:
     imports: dict[str, ImportCost] = {}
     servers: dict[str, str] = {}
     skipped: list[str] = []
+    for peer, module in missing().items():
+        if peer in options.peers:
+            options.peers.remove(peer)
+            skipped.append(f"{peer}: {module} is not installed")
 
     if not options.no_import:
         wanted = {peer: LIBRARIES[peer] for peer in options.peers if peer in LIBRARIES}
@@ -226,7 +232,12 @@ def main() -> int:
         print(f"left out: {left_out}")
     print()
     goals = {
-        goal.text: {"bound": goal.bound, "seen": seen, "reached": reached, "disturbed": results.disturbed(goal)}
+        f"{goal.peer}: {goal.text}": {
+            "bound": goal.bound,
+            "seen": seen,
+            "reached": reached,
+            "disturbed": results.disturbed(goal),
+        }
         for goal in report.GOALS
         for seen, reached in [results.reached(goal)]
     }

@@ -6,6 +6,7 @@
  *   create     the path it was asked for, with a counter appended when the flags say sequential
  *   exists, set   a constant Stat;   delete, sync, ping, closeSession   success
  *   anything else   UNIMPLEMENTED (-6)
+ * In place of a first frame it takes the word srvr, which aiozk asks before it connects.
  *
  * One thread per connection with blocking calls: a ping-pong costs the server one recv and one send, and all
  * requests that came in one recv are answered by one send. It keeps no sessions, fires no watches, and stops
@@ -137,6 +138,14 @@ static int answer(struct buffer *out, const unsigned char *request, size_t size)
     }
 }
 
+/* The answer to a four-letter word, which is all that is sent on its connection. */
+static void say_srvr(struct buffer *out) {
+    static const char said[] =
+        "Zookeeper version: 3.9.0-null, built on 1970-01-01 00:00 UTC\nLatency min/avg/max: 0/0.0/0\nReceived: 0\n"
+        "Sent: 0\nConnections: 1\nOutstanding: 0\nZxid: 0x0\nMode: standalone\nNode count: 1\n";
+    memcpy(grow(out, sizeof said - 1), said, sizeof said - 1);
+}
+
 /* The first frame: ConnectRequest in, ConnectResponse out (with the read-only byte if the request had it). */
 static int welcome(struct buffer *out, const unsigned char *request, size_t size) {
     if (size < 28) return 0;
@@ -169,6 +178,7 @@ static void *converse(void *argument) {
         size_t at = 0;
         while (open && in.used - at >= 4) {
             size_t size = get32(in.bytes + at);
+            if (!connected && !memcmp(in.bytes + at, "srvr", 4)) { say_srvr(&out); at += 4; open = 0; break; }
             if (size < 8 || size > MAX_REQUEST) { open = 0; break; }
             if (in.used - at - 4 < size) break;
             if (connected) open = answer(&out, in.bytes + at + 4, size);

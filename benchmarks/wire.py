@@ -17,6 +17,7 @@ WORLD_ANYONE_ALL = struct.pack(">iii5si6s", 1, 31, 5, b"world", 6, b"anyone")
 
 ROOT = "/bench"
 SMALL_NODE, BIG_NODE, KIDS_NODE, SCRATCH = ROOT + "/small", ROOT + "/big", ROOT + "/kids", ROOT + "/scratch"
+WATCHED = ROOT + "/watched"
 SMALL, BIG, KIDS = b"x" * 100, b"x" * 900_000, 10_000
 
 
@@ -29,9 +30,9 @@ def ustring(text: str) -> bytes:
     return INT.pack(len(encoded)) + encoded
 
 
-def watch_record(path: str) -> bytes:
-    """The record of get and get_children without a watch."""
-    return ustring(path) + b"\0"
+def watch_record(path: str, watch: bool = False) -> bytes:
+    """The record of get and get_children."""
+    return ustring(path) + (b"\1" if watch else b"\0")
 
 
 def create_record(path: str, data: bytes) -> bytes:
@@ -46,15 +47,26 @@ def kid(number: int) -> str:
     return f"child-{number:010d}"
 
 
+def watched(number: int) -> str:
+    """The path of one of the nodes that W6 watches."""
+    return f"{WATCHED}/n{number:08d}"
+
+
+def connect_frame(timeout_ms: int) -> bytes:
+    """A request for a new session."""
+    record = struct.pack(">iqiqi16s?", 0, 0, timeout_ms, 0, 16, bytes(16), False)
+    return INT.pack(len(record)) + record
+
+
 class Wire:
     """One session on one blocking socket."""
 
     def __init__(self, host: str, port: int, timeout_ms: int = 30_000) -> None:
+        self.host, self.port = host, port
         self.socket = socket.create_connection((host, port), timeout=60)
         self.socket.settimeout(None)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        record = struct.pack(">iqiqi16s?", 0, 0, timeout_ms, 0, 16, bytes(16), False)
-        self.socket.sendall(INT.pack(len(record)) + record)
+        self.socket.sendall(connect_frame(timeout_ms))
         self.read_frame()
 
     def read_exactly(self, size: int) -> bytes:
@@ -103,11 +115,13 @@ class Wire:
         self.socket.close()
 
 
-def prepare(host: str, port: int) -> None:
+def prepare(host: str, port: int, watches: int) -> None:
     """Build the tree the workloads read. A null server answers success and keeps nothing."""
     wire = Wire(host, port)
-    nodes = [(ROOT, b""), (KIDS_NODE, b""), (SCRATCH, b""), (SMALL_NODE, SMALL), (BIG_NODE, BIG)]
-    for path, data in nodes + [(f"{KIDS_NODE}/{kid(i)}", b"") for i in range(KIDS)]:
+    nodes = [(ROOT, b""), (KIDS_NODE, b""), (SCRATCH, b""), (WATCHED, b""), (SMALL_NODE, SMALL), (BIG_NODE, BIG)]
+    nodes += [(f"{KIDS_NODE}/{kid(i)}", b"") for i in range(KIDS)]
+    nodes += [(watched(i), b"x") for i in range(watches)]
+    for path, data in nodes:
         error, _ = wire.call(CREATE, create_record(path, data))
         if error not in (0, NODE_EXISTS):
             raise OSError(f"the server answered create {path!r} with error {error}")
