@@ -10,7 +10,16 @@ from ._version import __version__
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .errors import LockCancelledError, LockInUseError, LockLostError, LockTimeout
+    from .counter import AsyncCounter, Counter
+    from .errors import (
+        LockCancelledError,
+        LockInUseError,
+        LockLostError,
+        LockTimeout,
+        RecipeTimeoutError,
+        UndecidedError,
+        UnreadableDataError,
+    )
     from .lease import AsyncLease, Lease
     from .lock import AsyncLock, Lock
     from .naming import Naming, ReadWriteNaming
@@ -23,10 +32,12 @@ if TYPE_CHECKING:
 
 # Which module each name is loaded from.
 _ROOMS = {
+    "AsyncCounter": "counter",
     "AsyncLease": "lease",
     "AsyncLock": "lock",
     "AsyncMultiNonBlockingLease": "non_blocking_lease",
     "AsyncNonBlockingLease": "non_blocking_lease",
+    "Counter": "counter",
     "Lease": "lease",
     "Lock": "lock",
     "LockCancelledError": "errors",
@@ -37,6 +48,9 @@ _ROOMS = {
     "Naming": "naming",
     "NonBlockingLease": "non_blocking_lease",
     "ReadWriteNaming": "naming",
+    "RecipeTimeoutError": "errors",
+    "UndecidedError": "errors",
+    "UnreadableDataError": "errors",
 }
 
 
@@ -55,10 +69,12 @@ def __dir__() -> list[str]:
 
 
 __all__ = [
+    "AsyncCounter",
     "AsyncLease",
     "AsyncLock",
     "AsyncMultiNonBlockingLease",
     "AsyncNonBlockingLease",
+    "Counter",
     "Lease",
     "Lock",
     "LockCancelledError",
@@ -69,5 +85,8 @@ __all__ = [
     "Naming",
     "NonBlockingLease",
     "ReadWriteNaming",
+    "RecipeTimeoutError",
+    "UndecidedError",
+    "UnreadableDataError",
     "__version__",
 ]

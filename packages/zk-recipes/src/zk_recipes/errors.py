@@ -5,13 +5,16 @@
       LockCancelledError           a waiting acquire was cancelled with `cancel`; nothing is held
       LockLostError                the lock is not held (any more), and the call makes sense for a holder only
       LockInUseError               the lock object is already acquiring or holding
+      RecipeTimeoutError           the time for another operation ran out (also a TimeoutError); nothing was done
+      UndecidedError               a write may or may not have been applied, and nobody can tell any more
+      UnreadableDataError          a node's data is not what the recipe keeps there (also a ValueError)
 
 Rule: after each of them the object can be used again, and no node of the failed attempt stays behind.
 """
 
 from __future__ import annotations
 
-from zk_wire import ZooKeeperError
+from zk_wire import Outcome, ZooKeeperError
 
 
 class LockTimeout(ZooKeeperError):  # noqa: N818 - the name users of kazoo know
@@ -49,3 +52,43 @@ class LockInUseError(ZooKeeperError):
             "use one lock object per contender"
         )
         self.path = path
+
+
+class RecipeTimeoutError(ZooKeeperError, TimeoutError):
+    """The time given to an operation ran out, and nothing was changed. path: the recipe's.   timeout: in seconds."""
+
+    outcome = Outcome.NOT_APPLIED
+
+    def __init__(self, path: str, operation: str, timeout: float) -> None:
+        super().__init__(f'{operation} "{path}" did not succeed within {timeout:g} s')
+        self.path = path
+        self.operation = operation
+        self.timeout = timeout
+
+
+class UndecidedError(ZooKeeperError):
+    """A write may or may not have been applied: its reply was lost, and then the session or the time ended.
+
+    path: what was written to.   outcome: always UNKNOWN.   data: for an entry that may have been taken, its content.
+    """
+
+    outcome = Outcome.UNKNOWN
+
+    def __init__(self, path: str, operation: str, data: bytes | None = None) -> None:
+        super().__init__(
+            f'{operation} of "{path}" may or may not have been applied: its reply was lost, '
+            "and the session, or the time, ended before the server could be asked"
+        )
+        self.path = path
+        self.operation = operation
+        self.data = data
+
+
+class UnreadableDataError(ZooKeeperError, ValueError):
+    """A node's data is not what the recipe keeps there. path: the node.   data: what it holds."""
+
+    def __init__(self, path: str, data: bytes, expected: str) -> None:
+        shown = data if len(data) <= 40 else data[:40] + b"..."
+        super().__init__(f'"{path}" holds {shown!r}, which is not {expected}')
+        self.path = path
+        self.data = data

@@ -327,6 +327,10 @@ class SimulatedPort(Generic[State, WatchEvent]):
         """Virtual seconds."""
         return self._simulation.now()
 
+    def chance(self) -> float:
+        """A number of the seed's in [0, 1)."""
+        return self._simulation.random()
+
     def until(self, deadline: float | None) -> SimulatedPort[State, WatchEvent]:
         """Return this port with a deadline for every request."""
         return SimulatedPort(self._client, deadline)

@@ -1,0 +1,84 @@
+"""What the simulated tests of counters, values and queues share: operations that are cancelled, cut and frozen.
+
+Rule: every operation runs in a task of its own, so that one that is cancelled leaves its client to go on. What it may
+have done is "unknown" then; the test's history says what must hold all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from typing import TypeVar
+
+from sim_world import Client, World
+
+from zk_testing.sim import SimulatedTask, TaskCancelled
+from zk_testing.simclient import NO_FAULTS, Faults
+
+T = TypeVar("T")
+
+FAULTS = Faults(rate=0.1, limit=5)
+
+
+class CancelledByTestError(Exception):
+    """An operation was cancelled by the test: whether it did anything, nobody knows."""
+
+
+class DataWorld(World):
+    """A world whose clients do one operation after another, and whose trouble ends before the test does."""
+
+    def __init__(self, seed: int = 0, clients: int = 2, *, timeout: float = 10.0, faults: Faults = NO_FAULTS) -> None:
+        super().__init__(seed, clients, timeout=timeout, faults=faults)
+        self._under_way: dict[str, SimulatedTask[object]] = {}
+        self.finished: list[str] = []
+
+    async def do(self, client: Client, operation: Coroutine[object, None, T]) -> T:
+        """Run one operation of a client, which `trouble` may cancel; raises CancelledByTestError then."""
+        task = self.sim.spawn(operation, client.name, home=client)
+        self._under_way[client.name] = task
+        try:
+            return await task.join()
+        except TaskCancelled:
+            raise CancelledByTestError from None
+        finally:
+            del self._under_way[client.name]
+
+    async def trouble(self, times: int = 8, *, cancels: bool = True) -> None:
+        """Cancel operations, and cut and freeze clients, as the seed wants."""
+        sim = self.sim
+        for _ in range(times):
+            await sim.sleep(sim.between(0.0, 0.1 if sim.random() < 0.7 else 10.0))
+            client = sim.choose(self.clients)
+            match int(sim.random() * 5):
+                case 0 | 1 if cancels and client.name in self._under_way:
+                    sim.note("trouble", f"cancels the operation of {client.name}")
+                    task = self._under_way[client.name]
+                    task.cancel()
+                    if sim.random() < 0.5:
+                        await sim.pause()
+                        task.cancel()
+                case 2:
+                    client.cut(sim.between(1.0, 25.0))
+                case 3:
+                    client.freeze(sim.between(1.0, 25.0))
+                case _:
+                    pass
+
+    def leaks(self) -> list[str]:
+        """Everything recipes have left behind: markers, watches, listeners."""
+        # "turn-": where a version wraps, once in 2**32 writes, the node stays that made one writer the only one.
+        markers = [
+            path
+            for path in self.server.paths()
+            if ("-__writes__/" in path or "/writes/" in path) and "/turn-" not in path
+        ]
+        return [f"marker {path}" for path in markers] + super().leaks()
+
+    def finish(self, *workers: Coroutine[object, None, None]) -> None:
+        """Run the workers to their end; nothing may be left then."""
+        for number, worker in enumerate(workers):
+            self.sim.spawn(worker, f"worker {number}")
+        self.sim.run()
+        if leaks := self.leaks():
+            self.sim.fail(f"left behind: {', '.join(leaks)}")
+            assert self.sim.failure is not None
+            raise self.sim.failure

@@ -1,0 +1,64 @@
+"""Counters, values and queues on asyncio and on gevent: the same recipes, awaited and blocking, on one server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+
+import pytest
+
+from zk_client import AsyncClient, Client
+from zk_recipes import AsyncCounter, Counter
+from zk_testing import EmbeddedServer
+
+PATIENCE = 20.0
+
+
+@pytest.fixture
+def server() -> Iterator[EmbeddedServer]:
+    with EmbeddedServer() as server:
+        yield server
+        assert server.sessions() == []
+
+
+def in_asyncio(server: EmbeddedServer, body: Callable[[AsyncClient], Awaitable[None]]) -> None:
+    async def main() -> None:
+        async with asyncio.timeout(PATIENCE), AsyncClient(server.hosts) as zk:
+            await body(zk)
+        assert not asyncio.all_tasks() - {asyncio.current_task()}
+
+    asyncio.run(main(), debug=True)
+
+
+def in_gevent(server: EmbeddedServer, body: Callable[[Client], None]) -> None:
+    gevent = pytest.importorskip("gevent")
+    with Client(server.hosts, runtime="gevent") as zk:
+        greenlet = gevent.spawn(body, zk)
+        greenlet.join(PATIENCE)
+        greenlet.get(block=False)
+
+
+def test_a_counter_in_asyncio(server: EmbeddedServer) -> None:
+    async def body(zk: AsyncClient) -> None:
+        counters = [AsyncCounter(zk, "/number") for _ in range(5)]
+        await asyncio.gather(*(counter.add(2) for counter in counters))
+        assert await counters[0].subtract(1) == 9
+        assert await counters[0].get() == 9
+        adding = asyncio.create_task(counters[1].add(10))
+        await asyncio.sleep(0)
+        adding.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await adding
+        assert await counters[0].get() in (9, 19)
+
+    in_asyncio(server, body)
+
+
+def test_a_counter_in_gevent(server: EmbeddedServer) -> None:
+    def body(zk: Client) -> None:
+        counter = Counter(zk, "/number")
+        counter += 2
+        counter -= 5
+        assert counter.value == -3
+
+    in_gevent(server, body)
