@@ -13,7 +13,7 @@ pytest.importorskip("kazoo")
 from kazoo.client import KazooClient
 
 from zk_client import Client
-from zk_recipes import Lock
+from zk_recipes import Lock, ReadLock, ReadWriteLock, WriteLock
 from zk_testing.member import ZooKeeperServer
 
 MakeClient = Callable[..., Client]
@@ -96,3 +96,50 @@ def test_our_lock_waits_for_kazoos(
         assert not mine.is_acquired
     assert waiting.finish() is True
     mine.release()
+
+
+# Readers and writers. What an acquire without blocking says, of each kind behind each kind.
+KINDS = {"read": ReadLock, "write": WriteLock}
+BEHIND = [("read", "read", True), ("read", "write", False), ("write", "read", False), ("write", "write", False)]
+
+
+def theirs(kazoo: Any, kind: str) -> Any:
+    return kazoo.ReadLock(PATH, "theirs") if kind == "read" else kazoo.WriteLock(PATH, "theirs")
+
+
+@pytest.mark.parametrize(("held", "wanted", "together"), BEHIND)
+def test_kazoos_readers_and_writers_respect_ours(
+    held: str, wanted: str, together: bool, make_client: MakeClient, kazoo: Any
+) -> None:
+    mine, other = KINDS[held](make_client(), PATH, "ours"), theirs(kazoo, wanted)
+    with mine:
+        assert other.acquire(blocking=False) is together
+    if together:
+        other.release()
+
+
+@pytest.mark.parametrize(("held", "wanted", "together"), BEHIND)
+def test_our_readers_and_writers_respect_kazoos(
+    held: str, wanted: str, together: bool, make_client: MakeClient, kazoo: Any
+) -> None:
+    mine, other = KINDS[wanted](make_client(), PATH, "ours"), theirs(kazoo, held)
+    with other:
+        assert mine.acquire(blocking=False) is together
+    if together:
+        mine.release()
+
+
+def test_a_writer_of_kazoo_that_waits_does_not_overtake_our_downgrade(make_client: MakeClient, kazoo: Any) -> None:
+    client = make_client()
+    mine, other = ReadWriteLock(client, PATH, "ours"), kazoo.WriteLock(PATH, "theirs")
+    mine.write_lock.acquire()
+    waiting = Waiting(lambda: other.acquire(timeout=PATIENCE))
+    wait_for_children(client, PATH, 2)
+    mine.downgrade()
+    late = kazoo.ReadLock(PATH, "late")
+    assert late.acquire(blocking=False) is False
+    mine.read_lock.check()
+    assert not other.is_acquired
+    mine.read_lock.release()
+    assert waiting.finish() is True
+    other.release()

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         LockInUseError,
         LockLostError,
         LockTimeout,
+        LockUpgradeError,
         RecipeTimeoutError,
         UndecidedError,
         UnreadableDataError,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
         MultiNonBlockingLease,
         NonBlockingLease,
     )
+    from .rwlock import AsyncReadLock, AsyncReadWriteLock, AsyncWriteLock, ReadLock, ReadWriteLock, WriteLock
 
 # Which module each name is loaded from.
 _ROOMS = {
@@ -37,6 +39,9 @@ _ROOMS = {
     "AsyncLock": "lock",
     "AsyncMultiNonBlockingLease": "non_blocking_lease",
     "AsyncNonBlockingLease": "non_blocking_lease",
+    "AsyncReadLock": "rwlock",
+    "AsyncReadWriteLock": "rwlock",
+    "AsyncWriteLock": "rwlock",
     "Counter": "counter",
     "Lease": "lease",
     "Lock": "lock",
@@ -44,13 +49,17 @@ _ROOMS = {
     "LockInUseError": "errors",
     "LockLostError": "errors",
     "LockTimeout": "errors",
+    "LockUpgradeError": "errors",
     "MultiNonBlockingLease": "non_blocking_lease",
     "Naming": "naming",
     "NonBlockingLease": "non_blocking_lease",
+    "ReadLock": "rwlock",
+    "ReadWriteLock": "rwlock",
     "ReadWriteNaming": "naming",
     "RecipeTimeoutError": "errors",
     "UndecidedError": "errors",
     "UnreadableDataError": "errors",
+    "WriteLock": "rwlock",
 }
 
 
@@ -74,6 +83,9 @@ __all__ = [
     "AsyncLock",
     "AsyncMultiNonBlockingLease",
     "AsyncNonBlockingLease",
+    "AsyncReadLock",
+    "AsyncReadWriteLock",
+    "AsyncWriteLock",
     "Counter",
     "Lease",
     "Lock",
@@ -81,12 +93,16 @@ __all__ = [
     "LockInUseError",
     "LockLostError",
     "LockTimeout",
+    "LockUpgradeError",
     "MultiNonBlockingLease",
     "Naming",
     "NonBlockingLease",
+    "ReadLock",
+    "ReadWriteLock",
     "ReadWriteNaming",
     "RecipeTimeoutError",
     "UndecidedError",
     "UnreadableDataError",
+    "WriteLock",
     "__version__",
 ]

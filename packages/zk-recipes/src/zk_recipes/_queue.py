@@ -58,14 +58,14 @@ class Attempt(Patience):
 class Queue:
     """The queue under one path, as one contender uses it. data: the content of its nodes.
 
-    naming: of its own node, and of everybody in the queue.   rivals: of those it waits for, if not for everybody.
+    naming: of its own node, and of everybody in the queue.   rivals: of those it waits for, everybody if not set.
     """
 
-    def __init__(self, port: Port, path: str, naming: Naming, data: bytes, rivals: Naming | None = None) -> None:
+    def __init__(self, port: Port, path: str, naming: Naming, data: bytes) -> None:
         self.path = path
+        self.rivals = naming
         self._port = port
         self._naming = naming
-        self._rivals = rivals or naming
         self._data = data
 
     async def compete(self, attempt: Attempt, blocking: bool) -> Place | None:
@@ -155,6 +155,12 @@ class Queue:
             texts[contender.name] = (data or b"").decode(errors="replace")
         return [texts[contender.name] for contender in in_order(found)]
 
+    def number_of(self, node: OwnNode) -> int:
+        """The number of a node of ours in this queue."""
+        contender = self._naming.parse(split_path(node.path)[1])
+        assert contender is not None
+        return contender.number
+
     async def _join(self, attempt: Attempt) -> Place:
         """Create our node, under a GUID of its own."""
         port = attempt.port
@@ -196,7 +202,7 @@ class Queue:
                 return None
             if place.contender.name not in names or port.session_id != place.node.session_id:
                 return None
-            rivals = self._rivals.contenders(names)
+            rivals = self.rivals.contenders(names)
             ahead = [contender for contender in ahead_of(place.contender, rivals) if contender.name not in behind]
             if not ahead:
                 if port.lease_remaining > 0:

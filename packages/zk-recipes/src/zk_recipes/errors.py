@@ -5,6 +5,7 @@
       LockCancelledError           a waiting acquire was cancelled with `cancel`; nothing is held
       LockLostError                the lock is not held (any more), and the call makes sense for a holder only
       LockInUseError               the lock object is already acquiring or holding
+        LockUpgradeError           it reads, and reading cannot become writing
       RecipeTimeoutError           the time for another operation ran out (also a TimeoutError); nothing was done
       UndecidedError               a write may or may not have been applied, and nobody can tell any more
       UnreadableDataError          a node's data is not what the recipe keeps there (also a ValueError)
@@ -46,12 +47,24 @@ class LockLostError(ZooKeeperError):
 class LockInUseError(ZooKeeperError):
     """The lock object is acquiring or holding already. path: the lock's."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, message: str | None = None) -> None:
         super().__init__(
-            f'this object is already acquiring or holding lock "{path}": locks are not re-entrant; '
+            message
+            or f'this object is already acquiring or holding lock "{path}": locks are not re-entrant; '
             "use one lock object per contender"
         )
         self.path = path
+
+
+class LockUpgradeError(LockInUseError):
+    """A contender that reads wants to write as well. path: the lock's."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(
+            path,
+            f'lock "{path}" is held for reading: waiting to write would wait for this reader itself, for ever; '
+            "release it first, or begin as a writer and use downgrade()",
+        )
 
 
 class RecipeTimeoutError(ZooKeeperError, TimeoutError):

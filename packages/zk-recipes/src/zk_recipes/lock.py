@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 from zk_client import Face, attribute, blocking, direct
 from zk_wire import check_path
 
-from ._holding import Holding
-from ._queue import Attempt, Place, Queue
+from ._holding import Holding, OwnNode
+from ._queue import Attempt, Queue
 from ._waiting import check_timeout
 from .errors import LockInUseError, LockLostError
 from .naming import LOCKS, Naming, chosen
@@ -134,7 +134,7 @@ class AsyncLock:
             self._attempt = attempt
             place = await self._queue.compete(attempt, blocking)
             if place is not None:
-                self._hold(place)
+                self._hold(place.node)
                 acquired = True
         finally:
             self._attempt = None
@@ -258,8 +258,8 @@ class AsyncLock:
 
     # Holding
 
-    def _hold(self, place: Place) -> None:
-        holding = self._holding = Holding(self._port, self._path, place.node)
+    def _hold(self, node: OwnNode) -> None:
+        holding = self._holding = Holding(self._port, self._path, node)
         if self._on_lost is not None:
             self._keep(holding, self._on_lost)
 
@@ -284,13 +284,18 @@ class AsyncLock:
         try:
             self._permit.pop()
         except IndexError:
-            holding = self._holding
-            if holding is None or holding.is_valid or not holding.end():
+            if not self._give_up_what_is_lost():
                 raise LockInUseError(self._path) from None
-            # Held, but lost, and nobody has noticed: the permit passes on to us.
-            self._holding = None
-            holding.wake.set()
-            self._queue.abandon(holding.node.guid, holding.node.session_id)
+
+    def _give_up_what_is_lost(self) -> bool:
+        """End a holding that was lost when nobody has noticed; True when its permit has passed on to the caller."""
+        holding = self._holding
+        if holding is None or holding.is_valid or not holding.end():
+            return False
+        self._holding = None
+        holding.wake.set()
+        self._queue.abandon(holding.node.guid, holding.node.session_id)
+        return True
 
 
 class Lock(Face[AsyncLock]):

@@ -1,0 +1,52 @@
+"""Transactions whose outcome is known at the end, because they create a node that nobody else can have made.
+
+Rule: the witness is an ephemeral node of ours under a GUID of its own. Once the session is served by another
+connection, what was sent over the old one is settled, and whether the witness is there tells of the whole transaction.
+A port resolves what it can by itself; this resolves the rest.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from zk_wire import ConnectionLostError, OperationTimeoutError, Outcome
+
+from ._waiting import DEAD, FIRST_PAUSE, LONGEST_PAUSE, PASSING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from zk_client import Operation, Port
+
+
+async def commit_witnessed(port: Port, operations: Sequence[Operation], witness: str, session_id: int) -> None:
+    """Apply all operations or none. witness: the path of the node that one of them creates.
+
+    Raises as `Port.commit`. An error whose outcome is still UNKNOWN means that the session has ended, or the port's
+    time: who gets it has to leave the rest to `background_delete`.
+    """
+    try:
+        await port.commit(operations)
+    except PASSING as error:
+        if error.outcome is not Outcome.UNKNOWN:
+            raise
+        unknown = error
+    else:
+        return
+    pause = FIRST_PAUSE
+    while port.session_id == session_id and port.state not in DEAD:
+        try:
+            await port.sync(witness)
+            stat = await port.exists(witness)
+        except OperationTimeoutError:
+            break
+        except PASSING:
+            await port.sleep(pause)
+            pause = min(pause * 2, LONGEST_PAUSE)
+            continue
+        if port.session_id != session_id:
+            break
+        if stat is not None and stat.ephemeral_owner == session_id:
+            return
+        raise ConnectionLostError(witness, outcome=Outcome.NOT_APPLIED) from unknown
+    raise unknown

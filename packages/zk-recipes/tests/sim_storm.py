@@ -1,0 +1,94 @@
+"""One seeded run of bodies in a storm: connections cut, clients frozen, tasks cancelled, nodes deleted by a stranger.
+
+The recipe under search says what its clients do and what must hold after every step; the storm says what goes wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+
+from sim_world import FAULTS, VOCABULARY, World
+
+from zk_testing.sim import SimulatedTask
+from zk_testing.simclient import Faults, SimulatedClient
+
+Body = Callable[[int], Coroutine[object, None, None]]
+
+
+class Storm:
+    """A world of *clients* clients, in which each runs one body until it has ended, whatever the seed does to it.
+
+    body: makes the body of a client, by its number.   intrude: a stranger's deed.   troubles: how many are tried.
+    """
+
+    def __init__(self, seed: int, clients: int, *, faults: Faults = FAULTS, troubles: int = 10) -> None:
+        self.world = World(seed, 0, faults=faults)
+        self.sim, self.server = self.world.sim, self.world.server
+        self.faults = faults
+        self.troubles = troubles if faults.limit else 0
+        self.clients = [
+            SimulatedClient(self.sim, self.server, f"client-{number}", VOCABULARY, timeout=10.0, faults=faults)
+            for number in range(clients)
+        ]
+        self.world.clients.extend(self.clients)
+        self.finished: list[int] = []
+        self._tasks: list[SimulatedTask[None]] = []
+
+    def run(self, body: Body, intrude: Callable[[], None] | None = None, cancel: bool = True) -> None:
+        """Run to the end; fail when somebody waits for ever, and when an ephemeral node or a watch is left behind."""
+
+        async def finish(number: int) -> None:
+            try:
+                await body(number)
+            finally:
+                self.finished.append(number)
+
+        self._tasks = [
+            self.sim.spawn(finish(number), client.name, home=client) for number, client in enumerate(self.clients)
+        ]
+        if self.troubles:
+            self.sim.spawn(self._trouble(intrude, cancel), "trouble")
+        self.sim.run()
+        if leaks := self.leaks():
+            self.sim.fail(f"left behind: {', '.join(leaks)}")
+            assert self.sim.failure is not None
+            raise self.sim.failure
+        assert sorted(self.finished) == list(range(len(self.clients)))
+
+    def leaks(self) -> list[str]:
+        """What is left: ephemeral nodes, watches, listeners."""
+        return (
+            [f"node {path}" for path in self.ephemerals()]
+            + [f"watch on {path}" for path in self.server.watches()]
+            + [leak for client in self.clients for leak in client.leaks()]
+        )
+
+    def ephemerals(self, below: str = "/") -> list[str]:
+        """Paths of the ephemeral nodes, the oldest first."""
+        found = [(self.server.stat(path), path) for path in self.server.paths() if path.startswith(below)]
+        return [path for stat, path in sorted(found, key=lambda pair: _czxid(pair[0])) if stat and stat.ephemeral_owner]
+
+    async def _trouble(self, intrude: Callable[[], None] | None, cancel: bool) -> None:
+        sim = self.sim
+        for _ in range(self.troubles):
+            await sim.sleep(sim.between(0.0, 0.4 if sim.random() < 0.7 else 20.0))
+            victim = int(sim.random() * len(self.clients))
+            match int(sim.random() * 7):
+                case 0 if cancel:
+                    sim.note("trouble", f"cancels the task of client-{victim}")
+                    self._tasks[victim].cancel()
+                    if sim.random() < 0.5:
+                        await sim.pause()
+                        self._tasks[victim].cancel()
+                case 1 if intrude is not None:
+                    intrude()
+                case 2 if "cut" in self.faults.kinds:
+                    self.clients[victim].cut(sim.between(1.0, 25.0))
+                case 3 if "freeze" in self.faults.kinds:
+                    self.clients[victim].freeze(sim.between(1.0, 25.0))
+                case _:
+                    pass
+
+
+def _czxid(stat: object) -> int:
+    return getattr(stat, "czxid", 0)
