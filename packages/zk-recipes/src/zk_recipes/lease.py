@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from zk_client import HasPort
 
-    from ._queue import Place
+    from ._holding import OwnNode
 
 
 class AsyncLease(AsyncLock):
@@ -68,9 +68,9 @@ class AsyncLease(AsyncLock):
         holding.until = self._port.now() + self._duration
         holding.guard()  # The keeper may just have ended it.
 
-    def _hold(self, place: Place) -> None:
+    def _hold(self, node: OwnNode) -> None:
         until = self._port.now() + self._duration
-        holding = self._holding = Holding(self._port, self.path, place.node, "lease", until=until)
+        holding = self._holding = Holding(self._port, self.path, node, "lease", until=until)
         self._keep(holding, self._on_lost or _nobody_to_tell)
 
 
