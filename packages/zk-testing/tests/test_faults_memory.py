@@ -339,6 +339,15 @@ def test_a_moved_session_lives_on_and_its_connection_is_closed(client: Talker, f
     assert exists(again, "/e")
 
 
+def test_a_refusal_for_a_wrong_password_is_no_end_of_the_session(client: Talker, faults: MemoryFaults) -> None:
+    number, _password = client.session
+    stranger = Talker(faults, (number, b"not the password"))  # type: ignore[arg-type]
+    assert not stranger.connected and client.closed
+    assert Talker(faults, client.session).connected  # type: ignore[arg-type]
+    assert not Talker(faults, (number, b"not the password")).connected  # type: ignore[arg-type]
+    assert faults.expire_session(number) == (number,)
+
+
 def test_without_sessions_none_can_expire_or_move(faults: MemoryFaults) -> None:
     for act in (faults.expire_session, faults.move_session):
         with pytest.raises(TestingError, match="no session was opened through this proxy"):

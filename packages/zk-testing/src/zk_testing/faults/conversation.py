@@ -18,7 +18,7 @@ from .fault import Fault
 from .kinds import kind_of
 from .record import Header, Passed, Record
 from .rulebook import Rulebook
-from .sessions import Sessions, asked_session
+from .sessions import NO_SESSION, Sessions, asked_session
 
 __all__ = ["Conversation", "Verdict"]
 
@@ -79,7 +79,7 @@ class Conversation:
         self._sessions = sessions
         self._waiting: deque[_Request] = deque()
         self._connect_seen = {TO_SERVER: False, TO_CLIENT: False}
-        self._asked_session = 0
+        self._asked = NO_SESSION
 
     def judge(self, direction: Direction, frame: bytes, now: float, *, raw: bool) -> Verdict:
         """Say what becomes of a frame (length prefix included), or of a piece of a stream without frames."""
@@ -94,7 +94,7 @@ class Conversation:
     def _request(self, frame: bytes, first: bool, now: float) -> Verdict:
         if first:
             header = Header("connect")
-            self._asked_session = asked_session(frame)
+            self._asked = asked_session(frame)
         elif len(frame) >= _REQUEST_HEADER:
             opcode = _int32(frame, 8)
             path = None if opcode in _PATHLESS else _path(frame, _REQUEST_HEADER)
@@ -186,8 +186,8 @@ class Conversation:
             return
         if header.kind == "connect":
             self.session_id = self._sessions.opened(frame)
-            if self.session_id != self._asked_session:
-                self._sessions.ended(self._asked_session)
+            if self.session_id != self._asked.id:
+                self._sessions.refused(self._asked)
         elif header.kind == "close_session" and header.error == 0:
             self._sessions.ended(self.session_id)
 

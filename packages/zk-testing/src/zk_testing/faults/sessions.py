@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 
 from ..errors import TestingError
 
-__all__ = ["SeenSession", "Sessions", "asked_session"]
+__all__ = ["NO_SESSION", "Asked", "SeenSession", "Sessions", "asked_session"]
 
 _CONNECT_REPLY = 40  # bytes: length, protocol, timeout, id, length of the password, password
 _CONNECT_REQUEST = 28  # bytes up to the session's id: length, protocol, zxid, timeout, id
+_PASSWORD = slice(32, 48)  # behind the length of the password, which real servers give 16 bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,17 @@ class SeenSession:
     def name(self) -> str:
         """Its id as servers write it."""
         return f"0x{self.id & (1 << 64) - 1:x}"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a connect request says of a session."""
+
+    id: int
+    password: bytes = field(repr=False)
+
+
+NO_SESSION = Asked(0, b"")
 
 
 class Sessions:
@@ -54,6 +66,12 @@ class Sessions:
         """A session is known to be no more."""
         self._sessions.pop(session_id, None)
 
+    def refused(self, asked: Asked) -> None:
+        """A connection did not get the session it asked for: there is none, unless the password was wrong."""
+        session = self._sessions.get(asked.id)
+        if session is not None and session.password == asked.password:
+            self.ended(asked.id)
+
     def choose(self, session_id: int | None) -> list[SeenSession]:
         """One session, or (None) all. Raises TestingError where there is none."""
         if session_id is None:
@@ -68,9 +86,11 @@ class Sessions:
         return [session]
 
 
-def asked_session(request: bytes) -> int:
+def asked_session(request: bytes) -> Asked:
     """The session a connect request wants to go on with; 0 for a new one and for what is no connect request."""
-    return _int(request[20:28]) if len(request) >= _CONNECT_REQUEST else 0
+    if len(request) < _CONNECT_REQUEST:
+        return NO_SESSION
+    return Asked(_int(request[20:28]), request[_PASSWORD])
 
 
 def _int(data: bytes) -> int:
