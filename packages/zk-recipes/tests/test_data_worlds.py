@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator
 import pytest
 
 from zk_client import AsyncClient, Client
-from zk_recipes import AsyncCounter, Counter
+from zk_recipes import AsyncCounter, AsyncSharedValue, Counter, SharedReading, SharedValue
 from zk_testing import EmbeddedServer
 
 PATIENCE = 20.0
@@ -60,5 +60,40 @@ def test_a_counter_in_gevent(server: EmbeddedServer) -> None:
         counter += 2
         counter -= 5
         assert counter.value == -3
+
+    in_gevent(server, body)
+
+
+def test_a_shared_value_in_asyncio(server: EmbeddedServer) -> None:
+    async def body(zk: AsyncClient) -> None:
+        value = AsyncSharedValue(zk, "/value")
+        heard: asyncio.Queue[SharedReading | None] = asyncio.Queue()
+
+        async def listener(seen: SharedReading | None) -> None:
+            await heard.put(seen)
+
+        listening = value.listen(listener)
+        assert await heard.get() is None
+        first = await value.set(b"1")
+        assert await heard.get() == first
+        assert await value.compare_and_set(None, b"2") is None
+        assert await value.compare_and_set(first, b"2")
+        listening.stop()
+        while zk.handler.listeners:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+
+    in_asyncio(server, body)
+
+
+def test_a_shared_value_in_gevent(server: EmbeddedServer) -> None:
+    def body(zk: Client) -> None:
+        from gevent.queue import Queue
+
+        value, heard = SharedValue(zk, "/value"), Queue()
+        listening = value.listen(heard.put)
+        assert heard.get(timeout=PATIENCE) is None
+        assert value.update(lambda old: (old or b"") + b"x").data == b"x"
+        assert heard.get(timeout=PATIENCE).data == b"x"
+        listening.stop()
 
     in_gevent(server, body)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         NonBlockingLease,
     )
     from .rwlock import AsyncReadLock, AsyncReadWriteLock, AsyncWriteLock, ReadLock, ReadWriteLock, WriteLock
+    from .shared_value import AsyncSharedValue, SharedListening, SharedReading, SharedValue
 
 # Which module each name is loaded from.
 _ROOMS = {
@@ -41,6 +42,7 @@ _ROOMS = {
     "AsyncNonBlockingLease": "non_blocking_lease",
     "AsyncReadLock": "rwlock",
     "AsyncReadWriteLock": "rwlock",
+    "AsyncSharedValue": "shared_value",
     "AsyncWriteLock": "rwlock",
     "Counter": "counter",
     "Lease": "lease",
@@ -57,6 +59,9 @@ _ROOMS = {
     "ReadWriteLock": "rwlock",
     "ReadWriteNaming": "naming",
     "RecipeTimeoutError": "errors",
+    "SharedListening": "shared_value",
+    "SharedReading": "shared_value",
+    "SharedValue": "shared_value",
     "UndecidedError": "errors",
     "UnreadableDataError": "errors",
     "WriteLock": "rwlock",
@@ -85,6 +90,7 @@ __all__ = [
     "AsyncNonBlockingLease",
     "AsyncReadLock",
     "AsyncReadWriteLock",
+    "AsyncSharedValue",
     "AsyncWriteLock",
     "Counter",
     "Lease",
@@ -101,6 +107,9 @@ __all__ = [
     "ReadWriteLock",
     "ReadWriteNaming",
     "RecipeTimeoutError",
+    "SharedListening",
+    "SharedReading",
+    "SharedValue",
     "UndecidedError",
     "UnreadableDataError",
     "WriteLock",
