@@ -160,6 +160,29 @@ def test(zk_embedded):
     assert ran_on(pytester, tests, "--zk=embedded:3.8.4", **NO_SERVER) == ["embedded 3.8.4"]
 
 
+@pytest.mark.parametrize(
+    "setting", ['auth_required=frozenset(["digest"])', 'super_credential="boss:pw"', "skip_acl=True"]
+)
+def test_a_test_has_its_path_whatever_its_settings_say_of_identities(pytester: pytest.Pytester, setting: str) -> None:
+    tests = f"""
+import pytest
+from zk_testing import Settings
+from zk_testing.rawclient import RawClient
+from zk_wire import CREATOR_ALL_ACL, CreateRequest
+
+@pytest.fixture
+def zk_settings(): return Settings({setting})
+
+def test(zk_embedded, zk_chroot):
+    with RawClient(zk_embedded.address) as raw:
+        raw.auth("digest", b"me:too")
+        for path in (zk_chroot + "/a", zk_chroot + "/a/b"):
+            raw.request(CreateRequest(path, b"", CREATOR_ALL_ACL, 0))
+"""
+    run = run_inline(pytester, tests, **NO_SERVER)
+    assert "1 passed in" in run.stdout.str(), run.stdout.str()
+
+
 def test_an_ensemble_is_embedded_where_it_is_asked_for_and_no_cluster_then(pytester: pytest.Pytester) -> None:
     tests = """
 def test_damage(zk_cluster, zk_hosts):

@@ -20,13 +20,14 @@ from .rawclient import RawClient
 
 __all__ = ["create_chroot", "remove_chroot"]
 
-_SUPER_USER = b"super:test"
+_SUPER_USER = b"super:test"  # of every server that this package starts, unless a test's settings say otherwise
 
 
 def create_chroot(address: str) -> str:
     """Create a new node in the root of a server, and return its path."""
     path = f"/test-{uuid.uuid4().hex}"
     with RawClient(address) as raw:
+        raw.auth("digest", _SUPER_USER)  # the server may want some identity
         raw.request(CreateRequest(path, b"", OPEN_ACL_UNSAFE, 0))
     return path
 

@@ -188,10 +188,12 @@ def zk_chroot(_zk_here: Server | Ensemble, request: pytest.FixtureRequest) -> It
     from ._chroot import create_chroot, remove_chroot
     from ._serving import members_of
 
+    own_server = "zk_embedded" in request.fixturenames and request.getfixturevalue("zk_embedded") is _zk_here
     path = create_chroot(members_of(_zk_here)[0].address)
     yield path
     heal_servers(request.config)
-    remove_chroot(members_of(_zk_here)[0].address, path)
+    if not own_server:  # which takes it along, and may have another super user, or none
+        remove_chroot(members_of(_zk_here)[0].address, path)
 
 
 @pytest.fixture
