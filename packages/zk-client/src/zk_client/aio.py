@@ -119,11 +119,10 @@ class AsyncClient(ClientBase, AsyncRequests):
         check_seconds("timeout", timeout)
         self.start_async()
         try:
-            await self.handler.settled(timeout)
+            state = await self.handler.settled(timeout)
         except BaseException:
             await self.stop()
             raise
-        state = self.handler.state
         if state.is_connected:
             if self.chroot:
                 call = self.operations.exists("/")
@@ -148,8 +147,7 @@ class AsyncClient(ClientBase, AsyncRequests):
 
     @like(Client.wait_connected)
     async def wait_connected(self, timeout: float | None = None) -> bool:
-        await self.handler.settled(timeout)
-        return self.handler.state.is_connected
+        return (await self.handler.settled(timeout)).is_connected
 
     @like(Client.stop)
     async def stop(self, timeout: float = 5.0, *, close_session: bool = True) -> None:

@@ -148,12 +148,11 @@ class Client(ClientBase, Requests):
         self.runtime.may_block()
         self.start_async()
         try:
-            self.handler.settled.wait(timeout)
+            state = self.handler.wait_settled(timeout)
         except BaseException:
             # Interrupted or killed: nobody would know of a client that goes on to connect.
             self.stop()
             raise
-        state = self.handler.state
         if state.is_connected:
             if self.chroot:
                 self.exists_async("/").add_done_callback(self._warn_of_chroot)
@@ -177,8 +176,7 @@ class Client(ClientBase, Requests):
     def wait_connected(self, timeout: float | None = None) -> bool:
         """Wait until the session is connected; False when `timeout` seconds pass first or it ends for good."""
         self.runtime.may_block()
-        self.handler.settled.wait(timeout)
-        return self.handler.state.is_connected
+        return self.handler.wait_settled(timeout).is_connected
 
     def stop(self, timeout: float = 5.0, *, close_session: bool = True) -> None:
         """End the session, and return when nothing of the client runs any more.

@@ -88,16 +88,19 @@ class AsyncHandler(AsyncTraffic):
         self.core.tick(now)  # the first attempt is due
         self.perform()
 
-    async def settled(self, timeout: float | None) -> None:
-        """Wait until a start has succeeded or failed for good, at most `timeout` seconds."""
+    async def settled(self, timeout: float | None) -> SessionState:
+        """Wait until there is a connection, or will be none, at most `timeout` seconds; the state then."""
         if self._settled.is_set():
-            return
+            return self.state
         self._check_loop()
         try:
             async with asyncio.timeout(timeout):
                 await self._settled.wait()
+                while not self._is_settled(self.state):  # lost again meanwhile, or begun anew
+                    await self._settled.wait()
         except TimeoutError:
             pass
+        return self.state
 
     async def stop(self, timeout: float, *, close_session: bool) -> None:
         """End the session, waiting at most `timeout` seconds for the server to confirm it; nothing is left then."""
@@ -311,12 +314,12 @@ class AsyncHandler(AsyncTraffic):
 
     def _change(self, state: SessionState) -> None:
         if self.listeners or self._untold:
-            self._tell(self._deliver_state, state)
+            self._tell(partial(self._deliver_state, self._settled), state)
         else:
-            self._arrive(state)
+            self._arrive(self._settled, state)
 
-    def _deliver_state(self, state: SessionState) -> None:
-        self._arrive(state)
+    def _deliver_state(self, settled: Flag, state: SessionState) -> None:
+        self._arrive(settled, state)
         for listener in tuple(self.listeners):
             try:
                 result = listener(state)
@@ -325,10 +328,12 @@ class AsyncHandler(AsyncTraffic):
             except Exception:  # noqa: BLE001 - a listener's fault is its own
                 logger().exception("exception in the state listener %r", listener)
 
-    def _arrive(self, state: SessionState) -> None:
+    def _arrive(self, settled: Flag, state: SessionState) -> None:
         self.state = state
-        if state is not SessionState.CONNECTING and state is not SessionState.SUSPENDED:
-            self._settled.set()
+        if self._is_settled(state):
+            settled.set()  # of the start that this state came of: another may have begun since
+        else:
+            settled.clear()
         for stream in tuple(self._state_streams or ()):
             stream.arrive(state)
 

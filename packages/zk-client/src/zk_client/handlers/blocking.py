@@ -11,7 +11,6 @@ from collections import deque
 from functools import partial
 
 from .._session.machine import IDLE
-from ..states import SessionState
 from .asking import Asking
 from .background import Background
 from .connecting import Attempt
@@ -32,7 +31,8 @@ if TYPE_CHECKING:
     from ..calls import Call
     from ..following import Answers
     from ..hosts import Host
-    from .base import Runtime, RuntimeLock
+    from ..states import SessionState
+    from .base import Runtime, RuntimeEvent, RuntimeLock
     from .link import Link
 
 
@@ -55,7 +55,8 @@ class BlockingHandler(Traffic):
         self.mutex = runtime.mutex()
         self.dispatcher = Dispatcher(runtime)
         self.state = self.core.state
-        self.settled = runtime.event()  # set when a start has succeeded or failed
+        self._decided = runtime.event()  # set while there is a connection, or will be none
+        self._settled = runtime.event()  # ... and that has been told
         self.poller = runtime.poller()
         self.workers = Workers(runtime)
         self.background = Background(self)
@@ -84,11 +85,28 @@ class BlockingHandler(Traffic):
         with self.mutex:
             if self.core.phase != IDLE:
                 return
-            self.settled.clear()
+            # What is still to be told of an earlier start does not concern who waits for this one.
+            self._decided = self.runtime.event()
+            self._settled = self.runtime.event()
             self._ended.clear()
             self.core.start(self._now())
             self.perform()
             self.background.start()
+
+    def wait_settled(self, timeout: float | None) -> SessionState:
+        """Wait until there is a connection, or will be none, and that was told, at most `timeout` seconds.
+
+        Returns the state then. Whoever tells waits for the fact alone: nothing more is told before it returns.
+        """
+        telling = self.dispatcher.is_current()
+        deadline = None if timeout is None else self._now() + timeout
+        while True:
+            settled = self._decided if telling else self._settled
+            in_time = settled.wait(None if deadline is None else max(0.0, deadline - self._now()))
+            state = self.core.state if telling else self.state
+            if not in_time or self._is_settled(state):
+                return state
+            # Lost again meanwhile, or begun anew.
 
     def stop(self, timeout: float, *, close_session: bool = True) -> None:
         """End the session, waiting at most `timeout` seconds for the server to confirm it."""
@@ -257,24 +275,24 @@ class BlockingHandler(Traffic):
     def _change(self, state: SessionState) -> None:
         if self.listeners or self._undelivered:
             self._undelivered += 1
-            self.dispatcher.submit(self._deliver_state, state)
+            self.dispatcher.submit(self._deliver_state, self._settled, state)
         else:
-            self._arrive(state)
+            self._arrive(self._settled, state)
+        follow(self._decided, self._is_settled(state))
 
-    def _deliver_state(self, state: SessionState) -> None:
+    def _deliver_state(self, settled: RuntimeEvent, state: SessionState) -> None:
         with self.mutex:
             self._undelivered -= 1
-        self._arrive(state)
+        self._arrive(settled, state)
         for listener in tuple(self.listeners):
             try:
                 listener(state)
             except Exception:  # noqa: BLE001 - a listener's fault is its own
                 logger().exception("exception in the state listener %r", listener)
 
-    def _arrive(self, state: SessionState) -> None:
+    def _arrive(self, settled: RuntimeEvent, state: SessionState) -> None:
         self.state = state
-        if state is not SessionState.CONNECTING and state is not SessionState.SUSPENDED:
-            self.settled.set()
+        follow(settled, self._is_settled(state))
 
     def _search(self, probe: Probe, asking: Asking) -> None:
         try:
@@ -286,3 +304,11 @@ class BlockingHandler(Traffic):
             self.core.probed(self._now(), found)
             self.perform()
         self.poller.wake()
+
+
+def follow(event: RuntimeEvent, holds: bool) -> None:
+    """Set an event while something holds."""
+    if holds:
+        event.set()
+    else:
+        event.clear()

@@ -34,6 +34,10 @@ class Flag:
             if not waiter.done():
                 waiter.set_result(None)
 
+    def clear(self) -> None:
+        """Lower the flag."""
+        self._set = False
+
     async def wait(self) -> None:
         """Wait until the flag is raised."""
         if self._set:

@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 
 from .._session.actions import ChangeState, Connect, Deliver, Disconnect, Log, Probe
 from .._session.machine import IDLE
+from ..states import SessionState
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from .._session.actions import Action
     from .._session.core import SessionCore
     from ..calls import Call
-    from ..states import SessionState
 
 
 class Performing(ABC):
@@ -69,6 +69,12 @@ class Performing(ABC):
             self._probe(action)
         else:
             self._note(action)
+
+    def _is_settled(self, state: SessionState) -> bool:
+        """Whether who waits for a connection need not wait on: there is one, or there will be none."""
+        if state is SessionState.EXPIRED:
+            return not self.core.config.renew_after_expiry
+        return state is not SessionState.CONNECTING and state is not SessionState.SUSPENDED
 
     @abstractmethod
     def _settle(self, call: Call[Any]) -> None:
