@@ -47,15 +47,9 @@ PEERS_FOR_TESTS = {
     "zk-recipes": ["gevent", "kazoo~=2.11", "uvloop"],
     "zk-testing": ["kazoo~=2.11"],
 }
-# What runs on greenlets as well: the package, its suites for a patched process, and those for one that is not.
-GREENLET_SUITES: list[tuple[str, list[str], list[str]]] = [
-    (
-        "zk-client",
-        ["test_live_operations", "test_live_watches", "test_live_outcomes", "test_live_faults"],
-        ["test_live_operations", "test_live_watches", "test_live_outcomes"],
-    ),
-    ("zk-recipes", ["test_lock_live"], []),
-]
+# What runs once more in a process that gevent has patched. Where nothing is patched the suites of zk-client run on
+# greenlets anyway: that is one of their worlds.
+GREENLET_SUITES: list[tuple[str, str]] = [("zk-client", "test_live_*.py"), ("zk-recipes", "test_lock_live.py")]
 # Modules that need an extra, and the top-level module of that extra.
 PLUGIN = ("plugin", "_pytest_choice", "_pytest_leaks", "_pytest_report", "_pytest_servers")
 NEEDS_EXTRA = {
@@ -135,21 +129,16 @@ def tests(session: nox.Session, package: str) -> None:
 
 @nox.session
 def greenlets(session: nox.Session) -> None:
-    """The suites on running servers once more: in a process that gevent has patched, and on it where nothing is."""
-    for package, patched, plain in GREENLET_SUITES:
+    """The suites on running servers once more, in a process that gevent has patched."""
+    for package, suites in GREENLET_SUITES:
         install_editable(session, [package, *ALSO_FOR_TESTS.get(package, [])])
         session.install(*TEST_TOOLS, *PEERS_FOR_TESTS.get(package, []))
         with session.chdir(ROOT / "packages" / package):
             # A real signal has to hit a real thread.
             options = ["-q", "-p", "no:xdist", "--zk=embedded", "-k", "not signal", *session.posargs]
             report = f"--junitxml={new_report(f'{package} on patched threads')}"
-            files = [f"tests/{name}.py" for name in patched]
+            files = sorted(str(path) for path in Path("tests").glob(suites))
             session.run("python", "-m", "gevent.monkey", "--module", "pytest", *files, report, *options)
-            if plain:
-                report = f"--junitxml={new_report(f'{package} on greenlets')}"
-                files = [f"tests/{name}.py" for name in plain]
-                env = {"PYTHONPATH": "tests"}
-                session.run("python", "-m", "pytest", "-p", "greenworld", *files, report, *options, env=env)
 
 
 def is_run(suite: str, python: str) -> bool:

@@ -1,24 +1,26 @@
-"""What the tests on running servers share: servers of a version, clients that are stopped, waiting without sleeping.
+"""What the tests on running servers share: servers of a version, waiting without sleeping, addresses that are traps.
 
-Rule: nobody sleeps. A test waits for an event, a state or a change on the server, each with a bound.
+Rule: nobody sleeps. A test waits for an event, a state or a change on the server, each with a bound, and in the way of
+its world (`worlds.here`).
 """
 
 from __future__ import annotations
 
 import os
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
+from worlds import here
 
-from zk_client import Client, SessionState, WatchedEvent
+from zk_client import SessionState, WatchedEvent
 from zk_testing import Choice, EmbeddedEnsemble, EmbeddedServer, EnsembleSettings, Settings
 from zk_testing.cluster import Cluster, start_cluster
 from zk_testing.errors import NoServerError
+from zk_testing.faults import FaultProxy
 from zk_testing.rawclient import RawClient
 
 T = TypeVar("T")
@@ -76,11 +78,10 @@ def servers(
 class States:
     """Listens to a client and remembers; waits for states in the order they were delivered."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Any) -> None:
         self.seen: list[SessionState] = []
         self.times: list[float] = []
-        self.threads: set[str] = set()
-        self._condition = threading.Condition()
+        self._condition = here().threading.Condition()
         self._read = 0
         client.add_listener(self)
 
@@ -88,7 +89,6 @@ class States:
         with self._condition:
             self.seen.append(state)
             self.times.append(time.monotonic())
-            self.threads.add(threading.current_thread().name)
             self._condition.notify_all()
 
     def wait(self, state: SessionState, timeout: float = PATIENCE) -> float:
@@ -108,7 +108,7 @@ class Events:
 
     def __init__(self) -> None:
         self.seen: list[WatchedEvent] = []
-        self._condition = threading.Condition()
+        self._condition = here().threading.Condition()
 
     def __call__(self, event: WatchedEvent) -> None:
         with self._condition:
@@ -123,24 +123,41 @@ class Events:
             return list(self.seen)
 
 
+def flush(client: Any) -> None:
+    """Return when every callback for what the server has sent so far has run."""
+    done = Events()
+    call = client.operations.sync("/")
+    call.add_done_callback(done)
+    here().submit_all(client, [call])
+    done.wait()
+
+
+def cut_off(client: Any, proxy: FaultProxy) -> None:
+    """Part a client from its servers, and wait until it knows."""
+    states = States(client)
+    proxy.refuse()
+    proxy.cut()
+    states.wait(SessionState.SUSPENDED)
+    client.remove_listener(states)
+
+
 class Background:
-    """Functions on threads of their own; a failure in one is the test's."""
+    """Functions on threads (or greenlets) of their own; a failure in one is the test's."""
 
     def __init__(self) -> None:
-        self._threads: list[threading.Thread] = []
+        self._threads: list[Any] = []
         self._failures: list[BaseException] = []
 
-    def __call__(self, function: Callable[[], object]) -> threading.Thread:
+    def __call__(self, function: Callable[[], object]) -> None:
         def run() -> None:
             try:
                 function()
             except BaseException as error:
                 self._failures.append(error)
 
-        thread = threading.Thread(target=run, daemon=True)
+        thread = here().threading.Thread(target=run, daemon=True)
         self._threads.append(thread)
         thread.start()
-        return thread
 
     def join(self, timeout: float = PATIENCE) -> None:
         """Wait for all of them; raise what the first failed one raised."""
@@ -166,15 +183,10 @@ def in_thread(function: Callable[[], T]) -> Callable[[], T]:
     return finish
 
 
-def expire(client: Client, address: str) -> None:
+def expire(client: Any, address: str) -> None:
     """End a client's session on the server, as an expiry does; to be called while the client is cut off."""
     assert client.client_id is not None
     RawClient(address, session=client.client_id).close_session()
-
-
-def client_threads() -> list[str]:
-    """The names of the threads that belong to clients."""
-    return [thread.name for thread in threading.enumerate() if thread.name.startswith("zk-client")]
 
 
 def descriptors() -> int:
@@ -184,7 +196,7 @@ def descriptors() -> int:
 
 def descriptors_come_down_to(count: int) -> bool:
     """Wait until no more than that many are open: an embedded server closes its ends in its own time."""
-    pause = threading.Event()
+    pause = here().threading.Event()
     deadline = time.monotonic() + PATIENCE
     while descriptors() > count:
         if time.monotonic() > deadline:
@@ -244,3 +256,8 @@ def unused_address() -> Iterator[str]:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))  # bound and not listening, so nobody else gets it either
         yield f"127.0.0.1:{sock.getsockname()[1]}"
+
+
+def line(server: Any) -> tuple[int, ...]:
+    """A server's version as numbers."""
+    return tuple(int(number) for number in server.version.split("."))

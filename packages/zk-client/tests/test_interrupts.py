@@ -1,22 +1,23 @@
-"""Ctrl-C between any two lines: the session goes on, and no call is lost from sight."""
+"""Ctrl-C, between any two lines and in any wait: the session goes on, and no call is lost from sight."""
 
 from __future__ import annotations
 
+import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
 from typing import Any
 
 import pytest
 from corepair import DATA, SESSION, CorePair, Sink
-from either import PATIENCE
+from live import PATIENCE, Background, Events, cut_off, in_thread
 
-from zk_client import Client, SessionClosedError, SessionState
+from zk_client import Client, Outcome, SessionState
 from zk_client._session.core import SessionCore
 from zk_client._session.machine import CONNECTING, READY
-from zk_testing import EmbeddedServer
+from zk_testing.faults import FaultProxy
 from zk_wire import GetDataRequest
 
 CORE = ("_session/core.py", "_session/machine.py")
@@ -103,17 +104,69 @@ def test_an_interrupt_at_any_line_of_a_welcome_costs_a_connection_and_no_more(
     assert line > 30
 
 
+# On a server
+
+
+class Interrupts:
+    """Ctrl-C for the main thread, sent by others; it raises only while `armed`, and once."""
+
+    def __enter__(self) -> Interrupts:
+        self.armed = False
+        self._before = signal.signal(signal.SIGINT, self._handle)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.armed = False
+        signal.signal(signal.SIGINT, self._before)
+
+    def _handle(self, number: int, frame: object) -> None:
+        if self.armed:
+            self.armed = False
+            raise KeyboardInterrupt
+
+    def send(self) -> None:
+        main = threading.main_thread().ident
+        assert main is not None
+        signal.pthread_kill(main, signal.SIGINT)
+
+
+@pytest.mark.worlds("threads")
+def test_an_interrupted_call_leaves_the_client_usable(away: Client, zk_faults: FaultProxy) -> None:
+    zk_faults.freeze("to_client")
+    other = in_thread(lambda: away.get("/")[0])
+    zk_faults.wait_for("get_data")
+    background = Background()
+    with Interrupts() as interrupts:
+        background(lambda: (zk_faults.wait_for("create"), interrupts.send()))
+        interrupts.armed = True
+        with pytest.raises(KeyboardInterrupt):
+            away.create("/n", b"sent")
+    background.join()
+
+    zk_faults.heal()
+
+    assert other() == b""
+    assert away.get("/n")[0] == b"sent"
+
+
+@pytest.mark.worlds("threads")
+def test_a_call_interrupted_before_it_was_sent_is_never_sent(away: Client, zk_faults: FaultProxy) -> None:
+    cut_off(away, zk_faults)
+    with Interrupts() as interrupts:
+        timer = threading.Timer(0.1, interrupts.send)
+        timer.start()
+        interrupts.armed = True
+        with pytest.raises(KeyboardInterrupt):
+            away.create("/n")
+        timer.join()
+    zk_faults.heal()
+    assert away.exists("/n") is None
+
+
 @pytest.fixture
-def zk() -> Iterator[Client]:
-    with EmbeddedServer() as server, Client(server.hosts) as zk:
-        yield zk
-
-
-def test_a_call_that_nobody_waits_for_is_told_to_its_callback_although_its_reply_was_lost(
-    zk: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    core_class = type(zk.handler.core)
-    received = core_class.received
+def lost(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """The next replies that this thread receives are read, and then it is interrupted; they end here."""
+    received = SessionCore.received
     lost: list[object] = []
 
     def interrupted(core: SessionCore, data: bytes, now: float) -> None:
@@ -124,7 +177,34 @@ def test_a_call_that_nobody_waits_for_is_told_to_its_callback_although_its_reply
         lost.extend(core.connection.receive(data))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(core_class, "received", interrupted)
+    monkeypatch.setattr(SessionCore, "received", interrupted)
+    return lost
+
+
+@pytest.mark.worlds("threads")
+def test_replies_in_the_hands_of_an_interrupted_thread_are_not_waited_for_in_vain(
+    zk: Client, lost: list[object]
+) -> None:
+    number = 0
+    reads, writes = [], []
+    while not lost:
+        number += 1
+        reads = [zk.get_async("/") for _ in range(5)]
+        writes = [zk.create_async(f"/n{number}-{turn}") for turn in range(5)]
+        with suppress(KeyboardInterrupt):
+            reads[0].result(PATIENCE)
+    assert [call.result(PATIENCE)[0] for call in reads] == [b""] * 5
+    for turn, call in enumerate(writes):
+        error = call.exception(PATIENCE)
+        there = zk.exists(f"/n{number}-{turn}") is not None
+        outcome = Outcome.APPLIED if error is None else error.outcome
+        assert outcome in (Outcome.UNKNOWN, Outcome.APPLIED if there else Outcome.NOT_APPLIED)
+
+
+@pytest.mark.worlds("threads")
+def test_a_call_that_nobody_waits_for_is_told_to_its_callback_although_its_reply_was_lost(
+    zk: Client, lost: list[object]
+) -> None:
     told: list[threading.Event] = []
     while not lost:
         told = [threading.Event() for _ in range(5)]
@@ -139,22 +219,37 @@ def test_a_call_that_nobody_waits_for_is_told_to_its_callback_although_its_reply
     assert all(event.wait(PATIENCE) for event in told)
 
 
-def test_a_start_that_stop_has_ended_says_so(zk: Client) -> None:
-    other = Client("127.0.0.1:1", connection_retry=None)
-    errors: list[BaseException] = []
-    connecting = threading.Event()
-    other.add_listener(lambda state: connecting.set())
+@pytest.mark.worlds("threads")
+def test_interrupts_at_any_moment_leave_the_client_usable(zk: Client) -> None:
+    stop = threading.Event()
+    counts = Events()
 
-    def start() -> None:
-        try:
-            other.start(60)
-        except BaseException as error:
-            errors.append(error)
+    def others() -> None:
+        number = 0
+        while not stop.is_set():
+            assert zk.get("/")[0] == b""
+            number += 1
+        counts(number)
 
-    thread = threading.Thread(target=start)
-    thread.start()
-    assert connecting.wait(PATIENCE)
-    other.stop()
-    thread.join(PATIENCE)
-    assert [type(error) for error in errors] == [SessionClosedError]
-    assert "ended by stop()" in str(errors[0])
+    background = Background()
+    background(others)
+    background(others)
+    interrupted = 0
+    with Interrupts() as interrupts:
+        for turn in range(60):
+            sent = threading.Event()
+            timer = threading.Timer(0.001 + turn * 0.0001, lambda sent=sent: (interrupts.send(), sent.set()))
+            timer.start()
+            try:
+                interrupts.armed = True
+                while not sent.is_set():
+                    zk.get("/")
+                interrupts.armed = False
+            except KeyboardInterrupt:
+                interrupted += 1
+            timer.join()
+            assert zk.get("/")[0] == b""
+    stop.set()
+    background.join()
+    assert interrupted > 30
+    assert all(count > 10 for count in counts.wait(2))

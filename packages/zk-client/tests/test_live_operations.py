@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable
 
 import pytest
-from live import Events, servers
+from conftest import MakeClient
+from live import Events, line
+from worlds import Threads
 
 from zk_client import (
     ACL,
@@ -16,7 +16,6 @@ from zk_client import (
     READ_ACL_UNSAFE,
     BadArgumentsError,
     BadVersionError,
-    Call,
     Client,
     ConfigurationError,
     EventType,
@@ -36,49 +35,13 @@ from zk_client import (
     TransactionFailedError,
     UnimplementedError,
     make_digest_acl,
-    run_blocking,
 )
-from zk_testing import Choice, EmbeddedServer
 from zk_testing.cluster import Cluster
 from zk_wire import (
-    CheckResult,
-    CreateMode,
-    CreateRequest,
     CreateResult,
-    DeleteRequest,
-    DeleteResult,
     QuotaExceededError,
     ReconfigDisabledError,
-    RolledBackError,
-    RuntimeInconsistencyError,
-    SetDataResult,
 )
-
-VERSIONS = ("3.6", "3.7", "3.8", "newest")
-
-
-@pytest.fixture(scope="module", params=VERSIONS)
-def server(zk_choice: Choice, request: pytest.FixtureRequest) -> Iterator[Cluster | EmbeddedServer]:
-    with servers(zk_choice, request.param, quotas=True) as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
-def shared(server: Cluster) -> Iterator[Client]:
-    """One client per version, for all tests of this module."""
-    with Client(server.hosts, 10.0) as client:
-        yield client
-
-
-@pytest.fixture
-def top(shared: Client) -> str:
-    """A fresh node."""
-    return shared.create(f"/t-{uuid.uuid4().hex}")
-
-
-def line(cluster: Cluster) -> tuple[int, ...]:
-    return tuple(int(number) for number in cluster.version.split("."))
-
 
 # Creating
 
@@ -93,6 +56,7 @@ def test_create_makes_the_kind_of_node_asked_for(shared: Client, top: str, ephem
     assert stat.owner_session_id == (shared.session_id if ephemeral else None)
 
 
+@pytest.mark.worlds("threads")  # it is the server that ends it
 def test_a_container_goes_with_its_last_child(shared: Client, top: str) -> None:
     container = shared.create(f"{top}/box", container=True)
     child = shared.create(f"{container}/child")
@@ -106,6 +70,7 @@ def test_a_container_goes_with_its_last_child(shared: Client, top: str) -> None:
     assert event.type is EventType.DELETED
 
 
+@pytest.mark.worlds("threads")  # it is the server that ends it
 @pytest.mark.parametrize("sequence", [False, True])
 def test_a_node_with_a_ttl_goes_when_its_time_is_over(shared: Client, top: str, sequence: bool) -> None:
     path = shared.create(f"{top}/t", ttl=0.001, sequence=sequence)
@@ -290,8 +255,8 @@ def test_acls_are_read_and_replaced_under_their_own_version(shared: Client, top:
         shared.set(path, b"")
 
 
-def test_a_digest_opens_what_it_protects(server: Cluster, top: str) -> None:
-    with Client(server.hosts, 10.0) as owner, Client(server.hosts, 10.0) as other:
+def test_a_digest_opens_what_it_protects(world: Threads, each_server: Cluster, top: str) -> None:
+    with world.client(each_server.hosts, 10.0) as owner, world.client(each_server.hosts, 10.0) as other:
         owner.add_auth("digest", "ann:secret")
         path = owner.create(f"{top}/mine", b"private", acl=CREATOR_ALL_ACL)
         with pytest.raises(NoAuthError):
@@ -303,9 +268,9 @@ def test_a_digest_opens_what_it_protects(server: Cluster, top: str) -> None:
         assert other.get(path)[0] == b"private"
 
 
-def test_the_default_acl_is_given_to_every_new_node(server: Cluster, top: str) -> None:
+def test_the_default_acl_is_given_to_every_new_node(world: Threads, each_server: Cluster, top: str) -> None:
     mine = [make_digest_acl("bob", "pw", all=True)]
-    with Client(server.hosts, 10.0, default_acl=mine, auth_data=[("digest", "bob:pw")]) as client:
+    with world.client(each_server.hosts, 10.0, default_acl=mine, auth_data=[("digest", "bob:pw")]) as client:
         made = [client.create(f"{top}/a"), client.ensure_path(f"{top}/b/c"), client.create(f"{top}/d/e", makepath=True)]
         with client.transaction() as transaction:
             transaction.create(f"{top}/f")
@@ -314,18 +279,19 @@ def test_the_default_acl_is_given_to_every_new_node(server: Cluster, top: str) -
         client.delete(f"{top}/b", recursive=True)
 
 
-def test_whoami_names_the_connections_identities(server: Cluster, shared: Client) -> None:
-    if line(server) < (3, 7):
+@pytest.mark.zk_leaks_allowed("descriptors")  # a server that does not know it ends the shared client's connection
+def test_whoami_names_the_connections_identities(world: Threads, each_server: Cluster, shared: Client) -> None:
+    if line(each_server) < (3, 7):
         with pytest.raises(UnimplementedError):
             shared.whoami()
         return
-    with Client(server.hosts, 10.0, auth_data=[("digest", "eve:pw")]) as client:
+    with world.client(each_server.hosts, 10.0, auth_data=[("digest", "eve:pw")]) as client:
         assert {(info.auth_scheme, info.user) for info in client.whoami()} == {("ip", "127.0.0.1"), ("digest", "eve")}
         assert client.whoami_async().result(20) == client.whoami()
 
 
 @pytest.mark.zk_leaks_allowed("descriptors")  # the shared client's next connection may have other numbers
-@pytest.mark.parametrize("server", ["3.6"], indirect=True)
+@pytest.mark.parametrize("each_server", ["3.6"], indirect=True)
 def test_an_operation_the_server_does_not_know_harms_nobody_else(shared: Client, top: str) -> None:
     session = shared.session_id
     node = shared.create(f"{top}/e", ephemeral=True)
@@ -377,12 +343,12 @@ def test_what_the_server_refuses_is_an_error_of_its_own_class(
     assert refused.value.path is not None
 
 
-def test_a_hard_quota_is_told_apart(server: Cluster, shared: Client, top: str) -> None:
+def test_a_hard_quota_is_told_apart(each_server: Cluster, shared: Client, top: str) -> None:
     limits = f"/zookeeper/quota{top}/zookeeper_limits"
     shared.create(limits, b"count=-1,bytes=-1=;byteHardLimit=-1;countHardLimit=2", makepath=True)
     shared.create(f"/zookeeper/quota{top}/zookeeper_stats", b"count=0,bytes=0")
     shared.create(f"{top}/fits")
-    if line(server) < (3, 7):
+    if line(each_server) < (3, 7):
         shared.create(f"{top}/before hard quotas")
     else:
         with pytest.raises(QuotaExceededError):
@@ -397,7 +363,6 @@ def test_a_hard_quota_is_told_apart(server: Cluster, shared: Client, top: str) -
         (InvalidPathError, "relative segment", lambda zk: zk.set("/a/../b", b"")),
         (InvalidPathError, "end", lambda zk: zk.delete("/a/")),
         (TypeError, "bytes", lambda zk: zk.create("/a", "text")),
-        (TypeError, "bytes", lambda zk: zk.create_async("/a", "text")),
         (TypeError, "bytes", lambda zk: zk.set("/a", "text")),
         (TypeError, "bytes", lambda zk: zk.set("/a", bytearray(b"x"))),
         (TypeError, "int", lambda zk: zk.set("/a", b"", version="1")),
@@ -417,204 +382,24 @@ def test_a_hard_quota_is_told_apart(server: Cluster, shared: Client, top: str) -
     ],
 )
 def test_bad_input_fails_before_anything_is_sent(
-    expected: type[Exception], rule: str, action: Callable[[Client], object]
+    make_client: MakeClient, expected: type[Exception], rule: str, action: Callable[[Client], object]
 ) -> None:
     # A client that was never started refuses every request; bad input is refused before that.
+    zk = make_client("127.0.0.1:1", start=False)
     with pytest.raises(expected, match=rule):
-        action(Client("127.0.0.1:1"))
+        action(zk)
 
 
-# Futures
-
-
-def test_requests_reach_the_server_in_the_order_of_the_calls(shared: Client, top: str) -> None:
-    path = shared.create(f"{top}/n")
-    # Each set succeeds only directly after the one before it.
-    sets = [shared.set_async(path, b"%d" % version, version=version) for version in range(500)]
-    assert [call.result(20).version for call in sets] == list(range(1, 501))
-
-
-def test_twins_of_all_kinds_share_one_order(shared: Client, top: str) -> None:
-    path = f"{top}/n"
-    calls: list[Call[object]] = [
-        shared.exists_async(path),
-        shared.create_async(path, b"1"),
-        shared.get_async(path),
-        shared.set_async(path, b"2"),
-        shared.get_async(path),
-        shared.get_children_async(top),
-        shared.get_children_async(top, include_data=True),
-        shared.get_acls_async(path),
-        shared.set_acls_async(path, OPEN_ACL_UNSAFE),
-        shared.sync_async(path),
-        shared.get_all_children_number_async(top),
-        shared.get_ephemerals_async(top),
-        shared.get_config_async(),
-        shared.multi_read().get(path).commit_async(),
-        shared.transaction().delete(path).commit_async(),
-        shared.exists_async(path),
-        shared.delete_async(path),
-    ]
-    results = [call.exception(20) or call.result() for call in calls]
-
-    assert results[0] is None
-    assert results[1] == path
-    assert results[2][0] == b"1"
-    assert results[3].version == 1
-    assert results[4][0] == b"2"
-    assert results[5] == ["n"]
-    assert results[6][0] == ["n"]
-    assert results[7][0] == list(OPEN_ACL_UNSAFE)
-    assert results[8].aversion == 1
-    assert results[9] == path
-    assert results[10] == 1
-    assert results[11] == []
-    assert isinstance(results[12][1], Stat)
-    assert results[13][0][0] == b"2"
-    assert results[14] == [DeleteResult()]
-    assert results[15] is None
-    assert isinstance(results[16], NoNodeError)
-
-
-def test_a_done_callback_is_given_the_call_and_may_ask_the_client(shared: Client, top: str) -> None:
-    seen = Events()
-    shared.get_async(top).add_done_callback(lambda call: seen((call.result()[0], shared.get(top)[0])))
-    assert seen.wait(1) == [(b"", b"")]
-
-
-def test_a_done_callback_added_late_is_called_all_the_same(shared: Client, top: str) -> None:
-    seen = Events()
-    call = shared.get_async(top)
-    assert call.wait(20)
-    call.add_done_callback(seen)
-    assert seen.wait(1) == [call]
-
-
-# Transactions
-
-
-def test_a_transaction_applies_every_kind_of_operation_at_once(shared: Client, top: str) -> None:
-    shared.create(f"{top}/old")
-    shared.create(f"{top}/data")
-    transaction = shared.transaction()
-    transaction.create(f"{top}/a", b"1").create(f"{top}/a/b", ephemeral=True).create(f"{top}/s", sequence=True)
-    transaction.create(f"{top}/box", container=True).create(f"{top}/ttl", ttl=60).create(f"{top}/c", include_data=True)
-    transaction.check(f"{top}/data", 0).set_data(f"{top}/data", b"new", 0).delete(f"{top}/old")
-
-    results = transaction.commit()
-
-    created = [result.path for result in results[:6] if isinstance(result, CreateResult)]
-    assert created == [f"{top}/{name}" for name in ("a", "a/b", "s0000000003", "box", "ttl", "c")]
-    assert results[6] == CheckResult()
-    assert isinstance(results[7], SetDataResult)
-    assert results[7].stat.version == 1
-    assert results[8] == DeleteResult()
-    assert sorted(shared.get_children(top)) == ["a", "box", "c", "data", "s0000000003", "ttl"]
-    assert shared.exists(f"{top}/a/b").ephemeral_owner == shared.session_id
-
-
-def test_create_with_include_data_in_a_transaction_gives_a_stat_where_the_server_does(
-    server: Cluster, shared: Client, top: str
-) -> None:
-    (result,) = shared.transaction().create(f"{top}/a", include_data=True).commit()
-    assert isinstance(result, CreateResult)
-    assert result.path == f"{top}/a"
-    if line(server) >= (3, 7, 2):
-        assert result.stat == shared.exists(f"{top}/a")
-    else:
-        assert result.stat is None
-
-
-def test_a_failed_transaction_names_the_operation_and_changes_nothing(shared: Client, top: str) -> None:
-    transaction = shared.transaction()
-    transaction.create(f"{top}/a").check(f"{top}/nothing").delete(f"{top}/b").create(f"{top}/c")
-    with pytest.raises(TransactionFailedError) as failed:
-        transaction.commit()
-
-    error = failed.value
-    assert error.index == 1
-    assert isinstance(error.error, NoNodeError)
-    assert error.error.path == f"{top}/nothing"
-    assert [type(result) for result in error.results] == [
-        RolledBackError,
-        NoNodeError,
-        RuntimeInconsistencyError,
-        RuntimeInconsistencyError,
-    ]
-    assert error.outcome is Outcome.NOT_APPLIED
-    assert shared.get_children(top) == []
-
-
-def test_the_future_of_a_failed_transaction_holds_the_error(shared: Client, top: str) -> None:
-    call = shared.transaction().create(f"{top}/a").create(f"{top}/a").commit_async()
-    error = call.exception(20)
-    assert isinstance(error, TransactionFailedError)
-    assert error.index == 1
-    assert isinstance(error.error, NodeExistsError)
-
-
-def test_a_transaction_commits_when_its_block_ends(shared: Client, top: str) -> None:
-    with shared.transaction() as transaction:
-        transaction.create(f"{top}/a")
-    assert shared.exists(f"{top}/a") is not None
-
-
-def test_a_transaction_is_not_committed_when_its_block_raises(shared: Client, top: str) -> None:
-    with suppress(KeyError), shared.transaction() as transaction:
-        transaction.create(f"{top}/a")
-        raise KeyError
-    assert shared.get_children(top) == []
-
-
-def test_a_transaction_is_committed_once(shared: Client, top: str) -> None:
-    transaction = shared.transaction().create(f"{top}/a")
-    transaction.commit()
-    with pytest.raises(ValueError, match="already committed"):
-        transaction.commit()
-    with pytest.raises(ValueError, match="already committed"):
-        transaction.delete(f"{top}/a")
-
-
-def test_a_body_commits_with_a_marker_and_the_default_acl(server: Cluster, top: str) -> None:
-    mine = CREATOR_ALL_ACL
-    with Client(server.hosts, 10.0, default_acl=mine, auth_data=[("digest", "bob:pw")]) as client:
-        client.create(f"{top}/markers")
-        request = CreateRequest(f"{top}/a", b"", (), CreateMode.PERSISTENT)
-        (result,) = run_blocking(client.port.commit([request], marker=f"{top}/markers"))
-        assert isinstance(result, CreateResult) and result.path == f"{top}/a"
-        assert client.get_acls(f"{top}/a")[0] == client.get_acls(f"{top}/markers")[0]
-        assert client.get_children(f"{top}/markers") == []
-        with pytest.raises(TransactionFailedError) as refused:
-            run_blocking(client.port.commit([DeleteRequest(f"{top}/a", -1)], marker=f"{top}/missing"))
-        assert refused.value.index == 1 and isinstance(refused.value.error, NoNodeError)
-
-
-def test_the_marker_of_a_transaction_does_not_stay(shared: Client, top: str) -> None:
-    shared.create(f"{top}/markers")
-    results = shared.transaction(marker=f"{top}/markers").create(f"{top}/a").commit()
-    assert len(results) == 1
-    # The marker's delete went out behind the transaction; this read is behind it in turn.
-    assert shared.get_children(f"{top}/markers") == []
-
-
-def test_an_empty_transaction_is_nothing_done(shared: Client) -> None:
-    assert shared.transaction().commit() == []
-
-
-def test_reads_that_travel_together_succeed_or_fail_alone(shared: Client, top: str) -> None:
-    shared.create(f"{top}/a", b"1")
-    results = shared.multi_read().get(f"{top}/a").get(f"{top}/nothing").get_children(top).commit()
-    assert results[0] == shared.get(f"{top}/a")
-    assert isinstance(results[1], NoNodeError)
-    assert results[1].path == f"{top}/nothing"
-    assert results[2] == ["a"]
+def test_bad_input_of_a_twin_fails_at_the_call() -> None:
+    with pytest.raises(TypeError, match="bytes"):
+        Client("127.0.0.1:1").create_async("/a", "text")  # type: ignore[arg-type]
 
 
 # Below a chroot
 
 
-def test_a_chroot_is_added_and_taken_off_everywhere(server: Cluster, top: str) -> None:
-    with Client(f"{server.hosts}{top}", 10.0) as zk:
+def test_a_chroot_is_added_and_taken_off_everywhere(world: Threads, each_server: Cluster, top: str) -> None:
+    with world.client(f"{each_server.hosts}{top}", 10.0) as zk:
         seen = Events()
         zk.exists("/a", watch=seen)
         assert zk.create("/a") == "/a"
@@ -637,19 +422,19 @@ def test_a_chroot_is_added_and_taken_off_everywhere(server: Cluster, top: str) -
         assert failed.value.error.path == "/nothing"
         assert zk.get_config()[1].aversion == -1
         assert set(zk.get_children("/")) == {"a", "s0000000001", "i", "0000000003", "e", "p", "u", "m"}
-    with Client(server.hosts, 10.0) as absolute:
+    with world.client(each_server.hosts, 10.0) as absolute:
         assert absolute.exists(f"{top}/p/q/r") is not None
 
 
-def test_recursive_events_below_a_chroot_name_paths_below_it(server: Cluster, top: str) -> None:
-    with Client(f"{server.hosts}{top}", 10.0) as zk, zk.watch("/", recursive=True) as watch:
+def test_recursive_events_below_a_chroot_name_paths_below_it(world: Threads, each_server: Cluster, top: str) -> None:
+    with world.client(f"{each_server.hosts}{top}", 10.0) as zk, zk.watch("/", recursive=True) as watch:
         zk.create("/a")
         zk.create("/a/b")
         assert [watch.get(20).path, watch.get(20).path] == ["/a", "/a/b"]
 
 
-def test_the_version_of_the_server_is_told(server: Cluster, shared: Client) -> None:
-    assert shared.server_version() == line(server)
+def test_the_version_of_the_server_is_told(each_server: Cluster, shared: Client) -> None:
+    assert shared.server_version() == line(each_server)
 
 
 def test_the_session_is_connected_all_the_while(shared: Client) -> None:

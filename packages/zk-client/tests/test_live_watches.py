@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from conftest import MakeClient
-from live import PATIENCE, Background, Events, States, expire, mntr, servers
+from live import PATIENCE, Background, Events, cut_off, expire, flush, mntr, servers
+from worlds import Threads
 
 from zk_client import (
     Client,
@@ -37,35 +38,8 @@ def kinds(events: list[WatchedEvent]) -> list[tuple[EventType, str]]:
     return [(event.type, event.path) for event in events]
 
 
-def flush(client: Client) -> None:
-    """Return when every callback for what the server has sent so far has run."""
-    done = Events()
-    client.sync_async("/").add_done_callback(done)
-    done.wait()
-
-
 def watches_on(server: ZooKeeperServer) -> int:
     return int(mntr(server.send_command("mntr"))["zk_watch_count"])
-
-
-@pytest.fixture
-def other(make_client: MakeClient, zk_server: ZooKeeperServer, zk_chroot: str) -> Client:
-    """A second client on the same nodes."""
-    return make_client(zk_server.connection_string(zk_chroot))
-
-
-@pytest.fixture
-def away(make_client: MakeClient, zk_faults: FaultProxy, zk_chroot: str) -> Client:
-    """A client that can be cut off from the server."""
-    return make_client(zk_faults.hosts + zk_chroot)
-
-
-def cut_off(client: Client, proxy: FaultProxy) -> None:
-    states = States(client)
-    proxy.refuse()
-    proxy.cut()
-    states.wait(SessionState.SUSPENDED)
-    client.remove_listener(states)
 
 
 def make_nodes(client: Client, count: int) -> list[str]:
@@ -211,12 +185,14 @@ def test_the_event_is_there_before_the_reply_of_the_write_that_caused_it(zk: Cli
         assert watcher.event is not None
 
 
-def test_callbacks_run_in_the_order_of_the_server(zk: Client) -> None:
+def test_callbacks_run_in_the_order_of_the_server(world: Threads, zk: Client) -> None:
     zk.create("/n")
     order = Events()
     for version in range(50):
-        zk.get_async("/n", watch=lambda event, version=version: order(("event", version)))
-        zk.set_async("/n", b"").add_done_callback(lambda call, version=version: order(("reply", version)))
+        read = zk.operations.get("/n", lambda event, version=version: order(("event", version)))
+        write = zk.operations.set("/n", b"")
+        write.add_done_callback(lambda call, version=version: order(("reply", version)))
+        world.submit_all(zk, [read, write])
     expected = [(what, version) for version in range(50) for what in ("event", "reply")]
     assert order.wait(100) == expected
 
@@ -484,13 +460,13 @@ def test_what_did_not_change_is_still_watched_after_the_reconnect(
 
 
 def test_a_change_is_told_although_the_connection_that_told_it_was_lost(
-    away: Client, other: Client, zk_faults: FaultProxy
+    world: Threads, away: Client, other: Client, zk_faults: FaultProxy
 ) -> None:
     # Two parts: the reply to the first shows a newer zxid than the change that the second will tell.
     names = make_nodes(other, 800)
     seen = Events()
-    for call in [away.get_async(name, watch=seen) for name in names]:
-        call.result(PATIENCE)
+    world.submit_all(away, [away.operations.get(name, seen) for name in names])
+    away.sync("/")  # answered behind them
     cut_off(away, zk_faults)
     other.set(names[-1], b"")
     zk_faults.heal()
@@ -524,15 +500,15 @@ def test_a_persistent_watch_says_read_again_after_a_reconnect_and_goes_on(
 
 @pytest.mark.zk_leaks_allowed("sessions")  # its proxy ends before its clients
 def test_thousands_of_long_paths_are_watched_again_in_parts(
-    make_client: MakeClient, zk_server: ZooKeeperServer, zk_chroot: str
+    world: Threads, make_client: MakeClient, zk_server: ZooKeeperServer, zk_chroot: str
 ) -> None:
     count = 5500
     with FaultProxy(zk_server) as proxy:
         zk = make_client(proxy.hosts + zk_chroot, 20.0)
         names = make_nodes(zk, count)
         seen = Events()
-        for call in [zk.get_async(name, watch=seen) for name in names]:
-            call.result(PATIENCE)
+        world.submit_all(zk, [zk.operations.get(name, seen) for name in names])
+        zk.sync("/")  # answered behind them
         other = make_client(zk_server.connection_string(zk_chroot))
         cut_off(zk, proxy)
         mark = proxy.mark()
@@ -555,10 +531,11 @@ def test_thousands_of_long_paths_are_watched_again_in_parts(
 # Users' code
 
 
-def test_a_callback_may_call_the_client(zk: Client) -> None:
+def test_a_callback_may_call_the_client(world: Threads, zk: Client) -> None:
     zk.create("/n")
     seen = Events()
 
+    @world.calling
     def again(event: WatchedEvent) -> None:
         value, stat = zk.get("/n", watch=again)
         if stat.version < 20:
@@ -588,6 +565,7 @@ def test_an_exception_in_a_callback_is_logged_and_harms_nothing(zk: Client, capl
     caplog.clear()
 
 
+@pytest.mark.worlds("threads", "gevent")
 def test_callbacks_do_not_run_on_a_thread_that_reads(zk: Client) -> None:
     zk.create("/n")
     release, seen = Events(), Events()
