@@ -63,6 +63,7 @@ from .errors import (
 from .faces import BodySuspendedError, Face, attribute, blocking, direct, run_blocking
 from .hosts import Host, parse_hosts
 from .port import Event, HasPort, Operation, OperationResult, Port, Read, Scope, Subscription, Task
+from .port import Watcher as PortWatcher
 from .retry import RetryPolicy, retrying
 from .states import ALLOWED, SessionState, WatchedEvent
 from .watching import PersistentWatch, Watcher
@@ -146,6 +147,7 @@ __all__ = [
     "Permission",
     "PersistentWatch",
     "Port",
+    "PortWatcher",
     "Read",
     "ReadBatch",
     "RequestEnded",

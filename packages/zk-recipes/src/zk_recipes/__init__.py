@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         MultiNonBlockingLease,
         NonBlockingLease,
     )
+    from .partitioner import AsyncSetPartitioner, PartitionState, SetPartitioner
     from .rwlock import AsyncReadLock, AsyncReadWriteLock, AsyncWriteLock, ReadLock, ReadWriteLock, WriteLock
     from .shared_value import AsyncSharedValue, SharedListening, SharedReading, SharedValue
 
@@ -42,6 +43,7 @@ _ROOMS = {
     "AsyncNonBlockingLease": "non_blocking_lease",
     "AsyncReadLock": "rwlock",
     "AsyncReadWriteLock": "rwlock",
+    "AsyncSetPartitioner": "partitioner",
     "AsyncSharedValue": "shared_value",
     "AsyncWriteLock": "rwlock",
     "Counter": "counter",
@@ -55,10 +57,12 @@ _ROOMS = {
     "MultiNonBlockingLease": "non_blocking_lease",
     "Naming": "naming",
     "NonBlockingLease": "non_blocking_lease",
+    "PartitionState": "partitioner",
     "ReadLock": "rwlock",
     "ReadWriteLock": "rwlock",
     "ReadWriteNaming": "naming",
     "RecipeTimeoutError": "errors",
+    "SetPartitioner": "partitioner",
     "SharedListening": "shared_value",
     "SharedReading": "shared_value",
     "SharedValue": "shared_value",
@@ -90,6 +94,7 @@ __all__ = [
     "AsyncNonBlockingLease",
     "AsyncReadLock",
     "AsyncReadWriteLock",
+    "AsyncSetPartitioner",
     "AsyncSharedValue",
     "AsyncWriteLock",
     "Counter",
@@ -103,10 +108,12 @@ __all__ = [
     "MultiNonBlockingLease",
     "Naming",
     "NonBlockingLease",
+    "PartitionState",
     "ReadLock",
     "ReadWriteLock",
     "ReadWriteNaming",
     "RecipeTimeoutError",
+    "SetPartitioner",
     "SharedListening",
     "SharedReading",
     "SharedValue",
