@@ -5,6 +5,7 @@ Rule: milliseconds since 1970 that never go back: the wall clock is read once, a
 
 from __future__ import annotations
 
+import math
 import time
 
 __all__ = ["Clock", "VirtualClock"]
@@ -30,6 +31,12 @@ class VirtualClock(Clock):
     def now_ms(self) -> int:
         """Milliseconds since 1970."""
         return self._now_ms
+
+    def after(self, seconds: float) -> int:
+        """The time in so many seconds, in milliseconds. Raises ValueError unless they are finite and at least 0."""
+        if not 0 <= seconds < math.inf:
+            raise ValueError(f"time passes by 0 seconds or more, not by {seconds}")
+        return self.now_ms() + round(seconds * 1000)
 
     def move_to(self, now_ms: int) -> None:
         """Set the time. Raises ValueError for a moment that has passed."""

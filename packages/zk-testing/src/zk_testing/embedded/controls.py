@@ -6,6 +6,7 @@ the ensemble's state is at home (`call`), and that what is to be sent then gets 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import Generic, TypeVar
 
@@ -246,7 +247,7 @@ class EnsembleControls(Generic[M]):
     def lag(self, member: Named, seconds: float) -> None:
         """Have a member apply what was agreed on so much later; no effect while it leads."""
         number = self._number(member)
-        self._do(lambda core, now_ms: core.set_lag(number, round(seconds * 1000), now_ms))
+        self._do(lambda core, now_ms: core.set_lag(number, _lag_ms(seconds), now_ms))
 
     def hold(self, member: Named) -> None:
         """Have a member apply nothing until `let_go`; no effect while it leads."""
@@ -284,11 +285,14 @@ class EnsembleControls(Generic[M]):
     # Time and state
 
     def advance(self, seconds: float) -> None:
-        """Let the time of a VirtualClock pass. Raises ValueError for an ensemble that lives in real time."""
+        """Let the time of a VirtualClock pass.
+
+        Raises ValueError for less than 0 seconds, and for an ensemble that lives in real time.
+        """
         clock = self._clock
         if not isinstance(clock, VirtualClock):
             raise ValueError("only an ensemble with a VirtualClock can be told the time")
-        self._do(lambda core, now_ms: self._advanced(core, clock, now_ms + round(seconds * 1000)))
+        self._do(lambda core, now_ms: self._advanced(core, clock, clock.after(seconds)))
 
     def call(self, function: Callable[[EnsembleCore], T]) -> T:
         """Run a function over the ensemble's state, between two requests; return what it returns or raises."""
@@ -340,6 +344,12 @@ class EnsembleControls(Generic[M]):
     def _number(self, member: Named) -> int:
         number = member.number if isinstance(member, MemberControls) else member
         return self.core.member(number).number
+
+
+def _lag_ms(seconds: float) -> int:
+    if not 0 <= seconds < math.inf:
+        raise ValueError(f"a lag is 0 seconds or more, not {seconds}")
+    return round(seconds * 1000)
 
 
 def _to_ms(seconds: float | None) -> int | None:

@@ -77,8 +77,8 @@ class Carrier(Generic[C_co]):
         return self.clock.now_ms()
 
     def advance(self, seconds: float) -> None:
-        """Let time pass, with everything that is due on the way."""
-        until_ms = self.now_ms + round(seconds * 1000)
+        """Let time pass, with everything that is due on the way. Raises ValueError for less than 0 seconds."""
+        until_ms = self.clock.after(seconds)
         output = self.core.advance(self.now_ms, until_ms)
         self.clock.move_to(until_ms)
         self.deliver(output)

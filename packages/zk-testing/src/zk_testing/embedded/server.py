@@ -307,13 +307,16 @@ class EmbeddedServer:
         return self.call(lambda core: [session.id for session in core.sessions.all()])
 
     def advance(self, seconds: float) -> None:
-        """Let the time of a VirtualClock pass. Raises ValueError for a server that lives in real time."""
+        """Let the time of a VirtualClock pass.
+
+        Raises ValueError for less than 0 seconds, and for a server that lives in real time.
+        """
         clock = self._clock
         if not isinstance(clock, VirtualClock):
             raise ValueError("only a server with a VirtualClock can be told the time")
 
         def step() -> list[Output]:
-            until_ms = clock.now_ms() + round(seconds * 1000)
+            until_ms = clock.after(seconds)
             output = self.core.advance(clock.now_ms(), until_ms)
             clock.move_to(until_ms)
             return output

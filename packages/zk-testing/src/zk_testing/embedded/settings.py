@@ -7,11 +7,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from zk_wire import ADMIN_WORDS
+
 from .permissions import digest_of
 from .prepare import Rules
 from .versions import profile_of
 
 __all__ = ["EnsembleSettings", "Settings"]
+
+_LEAST_FRAME = 64  # bytes; a connect request with a password of 16 has 45
+_MOST_SERVERS = 255
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,11 +61,28 @@ class Settings:
             raise ValueError(
                 f"tick_ms and container_check_ms are at least 1, not {self.tick_ms} and {self.container_check_ms}"
             )
+        self._check_limits()
         if not 0 <= self.first_zxid < 1 << 62:
             raise ValueError(f"first_zxid is at least 0 and below {1 << 62}, not {self.first_zxid}")
         least, most = self.timeout_bounds_ms()
         if not 0 < least <= most:
             raise ValueError(f"session timeouts lie between 0 and the longest, not from {least} ms to {most} ms")
+
+    def _check_limits(self) -> None:
+        if self.max_client_connections < 0 or (self.never_used_ms or 0) < 0:
+            raise ValueError(
+                "max_client_connections and never_used_ms are at least 0, where they mean no limit, "
+                f"not {self.max_client_connections} and {self.never_used_ms}"
+            )
+        if self.max_frame < _LEAST_FRAME:
+            raise ValueError(f"max_frame is at least {_LEAST_FRAME} bytes, for connect requests, not {self.max_frame}")
+        if not 0 <= self.server_id <= _MOST_SERVERS:
+            raise ValueError(
+                f"server_id is 0 to {_MOST_SERVERS}, the first byte of a session's id, not {self.server_id}"
+            )
+        unknown = sorted((self.admin_words or frozenset()) - ADMIN_WORDS)
+        if unknown:
+            raise ValueError(f"admin_words are any of {', '.join(sorted(ADMIN_WORDS))}, not {', '.join(unknown)}")
 
     def timeout_bounds_ms(self) -> tuple[int, int]:
         """The shortest and the longest session timeout."""
@@ -98,7 +120,7 @@ class EnsembleSettings:
 
     def __post_init__(self) -> None:
         """Refuse what no ensemble could be; raises ValueError."""
-        if not 2 <= self.size - self.observers <= self.size <= 255:
+        if not 2 <= self.size - self.observers <= self.size <= _MOST_SERVERS:
             raise ValueError(
                 f"an ensemble has at least two members that vote, not size={self.size} with observers={self.observers}"
             )

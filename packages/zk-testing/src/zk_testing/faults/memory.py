@@ -162,7 +162,12 @@ class MemoryFaults(FaultLanguage):
         return connection
 
     def advance(self, seconds: float) -> None:
-        """Let the server's time pass, with everything that is due on the way, here and there."""
+        """Let the server's time pass, with everything that is due on the way, here and there.
+
+        Raises ValueError for less than 0 seconds.
+        """
+        if not 0 <= seconds < math.inf:
+            raise ValueError(f"time passes by 0 seconds or more, not by {seconds}")
         until_ms = self._server.now_ms + round(seconds * 1000)
         while self._server.now_ms < until_ms:
             self._step(until_ms)
