@@ -34,8 +34,12 @@ class Storm:
         self.finished: list[int] = []
         self._tasks: list[SimulatedTask[None]] = []
 
-    def run(self, body: Body, intrude: Callable[[], None] | None = None, cancel: bool = True) -> None:
-        """Run to the end; fail when somebody waits for ever, and when an ephemeral node or a watch is left behind."""
+    def run(self, body: Body, intrude: Callable[[], None] | None = None, workers: int = 1) -> None:
+        """Run to the end; fail when somebody waits for ever, and when an ephemeral node or a watch is left behind.
+
+        workers: how many bodies each client runs, numbered on from client to client, round and round.
+        """
+        count = workers * len(self.clients)
 
         async def finish(number: int) -> None:
             try:
@@ -43,17 +47,17 @@ class Storm:
             finally:
                 self.finished.append(number)
 
-        self._tasks = [
-            self.sim.spawn(finish(number), client.name, home=client) for number, client in enumerate(self.clients)
-        ]
+        for number in range(count):
+            client = self.clients[number % len(self.clients)]
+            self._tasks.append(self.sim.spawn(finish(number), f"worker {number} of {client.name}", home=client))
         if self.troubles:
-            self.sim.spawn(self._trouble(intrude, cancel), "trouble")
+            self.sim.spawn(self._trouble(intrude), "trouble")
         self.sim.run()
         if leaks := self.leaks():
             self.sim.fail(f"left behind: {', '.join(leaks)}")
             assert self.sim.failure is not None
             raise self.sim.failure
-        assert sorted(self.finished) == list(range(len(self.clients)))
+        assert sorted(self.finished) == list(range(count))
 
     def leaks(self) -> list[str]:
         """What is left: ephemeral nodes, watches, listeners."""
@@ -68,18 +72,19 @@ class Storm:
         found = [(self.server.stat(path), path) for path in self.server.paths() if path.startswith(below)]
         return [path for stat, path in sorted(found, key=lambda pair: _czxid(pair[0])) if stat and stat.ephemeral_owner]
 
-    async def _trouble(self, intrude: Callable[[], None] | None, cancel: bool) -> None:
+    async def _trouble(self, intrude: Callable[[], None] | None) -> None:
         sim = self.sim
         for _ in range(self.troubles):
             await sim.sleep(sim.between(0.0, 0.4 if sim.random() < 0.7 else 20.0))
             victim = int(sim.random() * len(self.clients))
             match int(sim.random() * 7):
-                case 0 if cancel:
-                    sim.note("trouble", f"cancels the task of client-{victim}")
-                    self._tasks[victim].cancel()
+                case 0:
+                    task = sim.choose(self._tasks)
+                    sim.note("trouble", f"cancels {task.name}")
+                    task.cancel()
                     if sim.random() < 0.5:
                         await sim.pause()
-                        self._tasks[victim].cancel()
+                        task.cancel()
                 case 1 if intrude is not None:
                     intrude()
                 case 2 if "cut" in self.faults.kinds:

@@ -290,6 +290,10 @@ class AsyncPort(PortRequests):
         """Return 32 hex digits that nobody else has."""
         return os.urandom(16).hex()
 
+    def caller(self) -> object | None:
+        """Return the task that calls; None outside of one."""
+        return None if _running_loop() is None else asyncio.current_task()
+
 
 def random_number() -> float:
     """A random number in [0, 1), of the system's making, so that forked processes differ."""

@@ -318,3 +318,7 @@ class BlockingPort(PortRequests):
     def guid(self) -> str:
         """Return 32 hex digits that nobody else has."""
         return self._runtime.guid()
+
+    def caller(self) -> object | None:
+        """Return the thread or greenlet that calls."""
+        return self._runtime.caller()

@@ -360,6 +360,14 @@ class Port(Protocol):
         """Return 32 hex digits that nobody else has."""
         ...
 
+    def caller(self) -> object | None:
+        """Return the worker (task, thread, greenlet) that calls: hashable, and the same for as long as it lives.
+
+        None where no worker does, as in a callback of asyncio's loop. A body that something else runs for the caller
+        (a task, `shielded`) is called by that.
+        """
+        ...
+
     # The session
 
     @property

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         LockCancelledError,
         LockInUseError,
         LockLostError,
+        LockNotOwnedError,
         LockTimeout,
         LockUpgradeError,
         RecipeTimeoutError,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
         NonBlockingLease,
     )
     from .partitioner import AsyncSetPartitioner, PartitionState, SetPartitioner
+    from .reentrant import AsyncReentrantLock, ReentrantLock
     from .rwlock import AsyncReadLock, AsyncReadWriteLock, AsyncWriteLock, ReadLock, ReadWriteLock, WriteLock
     from .shared_value import AsyncSharedValue, SharedListening, SharedReading, SharedValue
 
@@ -43,6 +45,7 @@ _ROOMS = {
     "AsyncNonBlockingLease": "non_blocking_lease",
     "AsyncReadLock": "rwlock",
     "AsyncReadWriteLock": "rwlock",
+    "AsyncReentrantLock": "reentrant",
     "AsyncSetPartitioner": "partitioner",
     "AsyncSharedValue": "shared_value",
     "AsyncWriteLock": "rwlock",
@@ -52,6 +55,7 @@ _ROOMS = {
     "LockCancelledError": "errors",
     "LockInUseError": "errors",
     "LockLostError": "errors",
+    "LockNotOwnedError": "errors",
     "LockTimeout": "errors",
     "LockUpgradeError": "errors",
     "MultiNonBlockingLease": "non_blocking_lease",
@@ -62,6 +66,7 @@ _ROOMS = {
     "ReadWriteLock": "rwlock",
     "ReadWriteNaming": "naming",
     "RecipeTimeoutError": "errors",
+    "ReentrantLock": "reentrant",
     "SetPartitioner": "partitioner",
     "SharedListening": "shared_value",
     "SharedReading": "shared_value",
@@ -94,6 +99,7 @@ __all__ = [
     "AsyncNonBlockingLease",
     "AsyncReadLock",
     "AsyncReadWriteLock",
+    "AsyncReentrantLock",
     "AsyncSetPartitioner",
     "AsyncSharedValue",
     "AsyncWriteLock",
@@ -103,6 +109,7 @@ __all__ = [
     "LockCancelledError",
     "LockInUseError",
     "LockLostError",
+    "LockNotOwnedError",
     "LockTimeout",
     "LockUpgradeError",
     "MultiNonBlockingLease",
@@ -113,6 +120,7 @@ __all__ = [
     "ReadWriteLock",
     "ReadWriteNaming",
     "RecipeTimeoutError",
+    "ReentrantLock",
     "SetPartitioner",
     "SharedListening",
     "SharedReading",

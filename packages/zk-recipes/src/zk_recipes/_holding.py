@@ -25,6 +25,9 @@ log = logging.getLogger(__name__)
 # The part of the lease that the work under it gets for stopping, when the server has not answered for so long.
 NOTICE = 0.1
 
+# Seconds. What remains of a time may round to less than the clock can tell from nothing: a wait is never shorter.
+INSTANT = 1e-7
+
 
 class OwnNode(NamedTuple):
     """A node that we have made. guid: what its name begins with, and no other's.   session_id: its owner.
@@ -127,7 +130,7 @@ class Holding:
         """
         notice = self.lease_remaining * NOTICE
         while self.is_valid and self.lease_remaining > notice:
-            await self.wake.wait(self.lease_remaining - notice)
+            await self.wake.wait(max(self.lease_remaining - notice, INSTANT))
             self.wake.clear()
         if self.lost or not self.ended:
             scope.cancel()
@@ -176,6 +179,6 @@ class Holding:
 
     async def _rest(self, longest: float | None = None) -> None:
         """Wait to be woken, at the latest by the end of the lease."""
-        lease = max(self._lease(), 0.0)
+        lease = max(self._lease(), INSTANT)
         await self.wake.wait(lease if longest is None else min(lease, longest))
         self.wake.clear()

@@ -6,6 +6,7 @@
       LockLostError                the lock is not held (any more), and the call makes sense for a holder only
       LockInUseError               the lock object is already acquiring or holding
         LockUpgradeError           it reads, and reading cannot become writing
+      LockNotOwnedError            a re-entrant lock is released by a worker that does not hold it
       RecipeTimeoutError           the time for another operation ran out (also a TimeoutError); nothing was done
       UndecidedError               a write may or may not have been applied, and nobody can tell any more
       UnreadableDataError          a node's data is not what the recipe keeps there (also a ValueError)
@@ -65,6 +66,17 @@ class LockUpgradeError(LockInUseError):
             f'lock "{path}" is held for reading: waiting to write would wait for this reader itself, for ever; '
             "release it first, or begin as a writer and use downgrade()",
         )
+
+
+class LockNotOwnedError(ZooKeeperError):
+    """A worker (thread, greenlet, task) releases a re-entrant lock that it does not hold. path: the lock's."""
+
+    def __init__(self, path: str, caller: str) -> None:
+        super().__init__(
+            f'lock "{path}" is not held by {caller}: a re-entrant lock belongs to the thread, greenlet or task that '
+            "acquired it, and is released there"
+        )
+        self.path = path
 
 
 class RecipeTimeoutError(ZooKeeperError, TimeoutError):

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+# Why a block was left with LockLostError.
+CUT_SHORT = "it was lost, or its lease about to end, so the block was cancelled"
+
 
 class AsyncLock:
     """A fair lock held by at most one session (asyncio, and every other port that suspends).
@@ -179,10 +182,7 @@ class AsyncLock:
         """
         await self.acquire()
         try:
-            scope = self._port.scope()
-            if scope.interrupts:
-                self._port.spawn(self._held().cut_short(scope), f"lock {self._path} scope")
-                self._scope = scope
+            self._begin_scope()
         except BaseException:
             await self._port.shielded(self.release())
             raise
@@ -192,15 +192,25 @@ class AsyncLock:
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Release."""
-        scope, self._scope = self._scope, None
         cut_short = False
         try:
-            cut_short = scope is not None and await scope.leave(exc)
+            cut_short = await self._leave_scope(exc)
         finally:
             await self.release()
         if cut_short:
-            reason = "it was lost, or its lease about to end, so the block was cancelled"
-            raise LockLostError(self._path, reason) from exc
+            raise LockLostError(self._path, CUT_SHORT) from exc
+
+    def _begin_scope(self) -> None:
+        """Have the calling worker interrupted, where that can be, before the lock we hold is lost."""
+        scope = self._port.scope()
+        if scope.interrupts:
+            self._port.spawn(self._held().cut_short(scope), f"lock {self._path} scope")
+            self._scope = scope
+
+    async def _leave_scope(self, exc: BaseException | None) -> bool:
+        """End the scope, if there is one; True when *exc* is its interruption."""
+        scope, self._scope = self._scope, None
+        return scope is not None and await scope.leave(exc)
 
     # What a holder knows
 

@@ -372,6 +372,10 @@ class SimulatedPort(Generic[State, WatchEvent]):
         """Return 32 hex digits of the seed."""
         return self._simulation.guid()
 
+    def caller(self) -> object | None:
+        """Return the running task."""
+        return self._simulation.current
+
     # The session
 
     @property

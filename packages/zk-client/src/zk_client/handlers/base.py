@@ -114,6 +114,10 @@ class Runtime(Protocol):
         """32 random hexadecimal digits."""
         ...
 
+    def caller(self) -> object:
+        """The thread or greenlet that calls, the same object for as long as it lives."""
+        ...
+
     def current_task(self) -> Any:
         """The task this worker runs, as last given to `set_task`; None in others."""
         ...

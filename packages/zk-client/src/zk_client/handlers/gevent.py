@@ -92,6 +92,11 @@ class GeventRuntime:
         """32 random hexadecimal digits."""
         return os.urandom(16).hex()
 
+    def caller(self) -> object:
+        """The greenlet that calls."""
+        greenlet: object = self._hub.getcurrent()
+        return greenlet
+
     def current_task(self) -> Any:
         """The task this greenlet runs."""
         return getattr(self._local, "task", None)

@@ -36,7 +36,7 @@ get_ident: Callable[[], int] = _get_original("_thread", "get_ident")
 
 _get_hub: Any = _hub.get_hub
 _Waiter: Any = _hub.Waiter
-_getcurrent: Any = _gevent.getcurrent
+getcurrent: Any = _gevent.getcurrent
 
 READ, WRITE = 1, 2
 # Seconds for which a greenlet may send without ever having to wait before it lets the others run.
@@ -54,7 +54,7 @@ class HubWorker:
     @property
     def is_current(self) -> bool:
         """Whether the caller runs in it."""
-        return self.greenlet is _getcurrent()
+        return self.greenlet is getcurrent()
 
     def join(self, timeout: float | None = None) -> bool:
         """Wait for its end; False when `timeout` seconds pass first, or when called from within."""

@@ -165,6 +165,10 @@ class ThreadRuntime:
         """32 random hexadecimal digits."""
         return os.urandom(16).hex()
 
+    def caller(self) -> object:
+        """The thread that calls."""
+        return threading.current_thread()
+
     def current_task(self) -> Any:
         """The task this thread runs."""
         return getattr(self._local, "task", None)
