@@ -11,7 +11,7 @@ from zk_testing.sim import TaskCancelled
 from zk_testing.simclient import Faults
 from zk_testing.simserver import SimulatedServer
 from zk_testing.simwatch import SimulatedWatcher
-from zk_wire import EventType, NoNodeError, UnimplementedError
+from zk_wire import EventType, NoNodeError, UnimplementedError, ZooKeeperError
 
 
 class Read(NamedTuple):
@@ -147,3 +147,27 @@ def test_many_reads_give_what_single_reads_do_and_a_missing_node_as_a_value() ->
 
     for seed in range(10):
         run(body, seed)
+
+
+def test_a_watch_whose_read_waited_for_the_next_session_is_a_watch_of_that() -> None:
+    waited = 0
+
+    async def body(client: Client, server: SimulatedServer) -> None:
+        nonlocal waited
+        server.ensure_path("/n")
+        client.cut(30.0)
+        watch = client.port.watcher()
+        try:
+            await client.port.get("/n", watch)
+        except ZooKeeperError:
+            return
+        waited += 1
+        assert watch.event is None and server.watches() == ["/n"]
+        server.intrude("/n")
+        event = await watch.wait()
+        assert event is not None and event.type is EventType.DELETED
+        assert server.watches() == [] and client.leaks() == []
+
+    for seed in range(20):
+        run(body, seed)
+    assert waited

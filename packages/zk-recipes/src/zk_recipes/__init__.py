@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         RecipeTimeoutError,
         UndecidedError,
         UnreadableDataError,
+        WatchInUseError,
     )
     from .lease import AsyncLease, Lease
     from .lock import AsyncLock, Lock
@@ -32,24 +33,31 @@ if TYPE_CHECKING:
         NonBlockingLease,
     )
     from .partitioner import AsyncSetPartitioner, PartitionState, SetPartitioner
+    from .patient import AsyncPatientChildrenWatch, PatientChildrenWatch
     from .reentrant import AsyncReentrantLock, ReentrantLock
     from .rwlock import AsyncReadLock, AsyncReadWriteLock, AsyncWriteLock, ReadLock, ReadWriteLock, WriteLock
     from .shared_value import AsyncSharedValue, SharedListening, SharedReading, SharedValue
+    from .watchers import AsyncChildrenWatch, AsyncDataWatch, ChildrenWatch, DataWatch
 
 # Which module each name is loaded from.
 _ROOMS = {
+    "AsyncChildrenWatch": "watchers",
     "AsyncCounter": "counter",
+    "AsyncDataWatch": "watchers",
     "AsyncLease": "lease",
     "AsyncLock": "lock",
     "AsyncMultiNonBlockingLease": "non_blocking_lease",
     "AsyncNonBlockingLease": "non_blocking_lease",
+    "AsyncPatientChildrenWatch": "patient",
     "AsyncReadLock": "rwlock",
     "AsyncReadWriteLock": "rwlock",
     "AsyncReentrantLock": "reentrant",
     "AsyncSetPartitioner": "partitioner",
     "AsyncSharedValue": "shared_value",
     "AsyncWriteLock": "rwlock",
+    "ChildrenWatch": "watchers",
     "Counter": "counter",
+    "DataWatch": "watchers",
     "Lease": "lease",
     "Lock": "lock",
     "LockCancelledError": "errors",
@@ -62,6 +70,7 @@ _ROOMS = {
     "Naming": "naming",
     "NonBlockingLease": "non_blocking_lease",
     "PartitionState": "partitioner",
+    "PatientChildrenWatch": "patient",
     "ReadLock": "rwlock",
     "ReadWriteLock": "rwlock",
     "ReadWriteNaming": "naming",
@@ -73,6 +82,7 @@ _ROOMS = {
     "SharedValue": "shared_value",
     "UndecidedError": "errors",
     "UnreadableDataError": "errors",
+    "WatchInUseError": "errors",
     "WriteLock": "rwlock",
 }
 
@@ -92,18 +102,23 @@ def __dir__() -> list[str]:
 
 
 __all__ = [
+    "AsyncChildrenWatch",
     "AsyncCounter",
+    "AsyncDataWatch",
     "AsyncLease",
     "AsyncLock",
     "AsyncMultiNonBlockingLease",
     "AsyncNonBlockingLease",
+    "AsyncPatientChildrenWatch",
     "AsyncReadLock",
     "AsyncReadWriteLock",
     "AsyncReentrantLock",
     "AsyncSetPartitioner",
     "AsyncSharedValue",
     "AsyncWriteLock",
+    "ChildrenWatch",
     "Counter",
+    "DataWatch",
     "Lease",
     "Lock",
     "LockCancelledError",
@@ -116,6 +131,7 @@ __all__ = [
     "Naming",
     "NonBlockingLease",
     "PartitionState",
+    "PatientChildrenWatch",
     "ReadLock",
     "ReadWriteLock",
     "ReadWriteNaming",
@@ -127,6 +143,7 @@ __all__ = [
     "SharedValue",
     "UndecidedError",
     "UnreadableDataError",
+    "WatchInUseError",
     "WriteLock",
     "__version__",
 ]

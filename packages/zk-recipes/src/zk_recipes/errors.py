@@ -10,6 +10,7 @@
       RecipeTimeoutError           the time for another operation ran out (also a TimeoutError); nothing was done
       UndecidedError               a write may or may not have been applied, and nobody can tell any more
       UnreadableDataError          a node's data is not what the recipe keeps there (also a ValueError)
+      WatchInUseError              the watch calls another function already
 
 Rule: after each of them the object can be used again, and no node of the failed attempt stays behind.
 """
@@ -117,3 +118,11 @@ class UnreadableDataError(ZooKeeperError, ValueError):
         super().__init__(f'"{path}" holds {shown!r}, which is not {expected}')
         self.path = path
         self.data = data
+
+
+class WatchInUseError(ZooKeeperError):
+    """A watch was given a second function. path: the node it watches."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f'this watch of "{path}" calls a function already: make a watch for each function')
+        self.path = path

@@ -367,7 +367,7 @@ class SimulatedClient(Generic[State, WatchEvent]):
         if self.server.is_alive(self.session_id):
             self._contact()
             connected = self.vocabulary.state(CONNECTED)
-            for watch in list(self.subscriptions):
+            for watch in [watch for watch in self.subscriptions if watch.is_armed]:
                 watch.resolve(self.vocabulary.watched(EventType.NONE, connected, watch.path, -1))
             self._change(CONNECTED)
             self.reconnected.set()
@@ -386,10 +386,10 @@ class SimulatedClient(Generic[State, WatchEvent]):
         self._undelivered.clear()
         self.session_id = None
         self._change(state)
-        watchers, self.watchers = self.watchers, []
-        for watcher in watchers:
+        # One whose read still waits for a connection was never a watch of this session.
+        for watcher in [watcher for watcher in self.watchers if watcher.is_armed]:
             watcher.resolve(self.vocabulary.watched(EventType.NONE, self.vocabulary.state(state), watcher.path, -1))
-        for watch in list(self.subscriptions):
+        for watch in [watch for watch in self.subscriptions if watch.is_armed]:
             event = self.vocabulary.watched(EventType.NONE, self.vocabulary.state(state), watch.path, -1)
             watch.resolve(event, is_last=True)
 

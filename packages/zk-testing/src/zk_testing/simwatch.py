@@ -23,6 +23,7 @@ class SimulatedWatcher(Generic[State, WatchEvent]):
 
     def __init__(self, client: SimulatedClient[State, WatchEvent], wake: SimulatedEvent | None) -> None:
         self.path = ""
+        self.is_armed = False
         self._client = client
         self._wake = wake
         self._fired = client.simulation.event()
@@ -56,8 +57,9 @@ class SimulatedWatcher(Generic[State, WatchEvent]):
         self._client.watchers.append(self)
 
     def may_arm(self) -> bool:
-        """Whether the server should still arm it: it is not forgotten meanwhile."""
-        return not self._closed
+        """Whether the server should arm it: it is not forgotten meanwhile."""
+        self.is_armed = not self._closed
+        return self.is_armed
 
     def fire(self, event_type: EventType, path: str, zxid: int) -> None:
         """The server saw something."""
@@ -90,6 +92,7 @@ class SimulatedSubscription(Generic[State, WatchEvent]):
     def __init__(self, client: SimulatedClient[State, WatchEvent], path: str, wake: SimulatedEvent | None) -> None:
         self.path = path
         self.closed = False
+        self.is_armed = False
         self._client = client
         self._events: deque[WatchEvent] = deque()
         self._arrived = client.simulation.event()
@@ -116,8 +119,9 @@ class SimulatedSubscription(Generic[State, WatchEvent]):
     # For the port, the client and the server
 
     def may_arm(self) -> bool:
-        """Whether the server should still arm it: it is not forgotten meanwhile."""
-        return not self.closed
+        """Whether the server should arm it: it is not forgotten meanwhile."""
+        self.is_armed = not self.closed
+        return self.is_armed
 
     def fire(self, event_type: EventType, path: str, zxid: int) -> None:
         """The server saw something."""
