@@ -33,7 +33,9 @@ from .stat import Stat
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import Self, TypeAlias
+    from typing import Self, TypeAlias, TypeVar
+
+    _O = TypeVar("_O", bound=Record)
 
 _END = MultiHeader(-1, True, -1)
 
@@ -206,6 +208,19 @@ def _encode_ops(
     return b"".join(parts)
 
 
+def _read_ops(name: str, allowed: dict[int, type[_O]], buf: bytes, pos: int, end: int) -> tuple[list[_O], int]:
+    ops: list[_O] = []
+    while True:
+        header, pos = MultiHeader.read(buf, pos, end)
+        if header.done:
+            return ops, pos
+        kind = allowed.get(header.type)
+        if kind is None:
+            raise RemoteProtocolError(f"{name}.ops[{len(ops)}]: type {header.type} is not allowed there")
+        operation, pos = kind.read(buf, pos, end)
+        ops.append(operation)
+
+
 class MultiRequest(Request[MultiResponse]):
     """Do all of some writes and checks, or none of them."""
 
@@ -223,16 +238,8 @@ class MultiRequest(Request[MultiResponse]):
     @classmethod
     def read(cls, buf: bytes, pos: int, end: int) -> tuple[Self, int]:
         """Read operations up to the end mark; any kind a server refuses here cannot be decoded."""
-        ops: list[Op] = []
-        while True:
-            header, pos = MultiHeader.read(buf, pos, end)
-            if header.done:
-                return cls(ops), pos
-            kind = _OPS.get(header.type)
-            if kind is None:
-                raise RemoteProtocolError(f"MultiRequest.ops[{len(ops)}]: type {header.type} is not allowed there")
-            operation, pos = kind.read(buf, pos, end)
-            ops.append(operation)
+        ops, pos = _read_ops("MultiRequest", _OPS, buf, pos, end)
+        return cls(ops), pos
 
 
 class MultiReadRequest(Request[MultiReadResponse]):
@@ -252,13 +259,5 @@ class MultiReadRequest(Request[MultiReadResponse]):
     @classmethod
     def read(cls, buf: bytes, pos: int, end: int) -> tuple[Self, int]:
         """Read operations up to the end mark; any kind a server refuses here cannot be decoded."""
-        ops: list[ReadOp] = []
-        while True:
-            header, pos = MultiHeader.read(buf, pos, end)
-            if header.done:
-                return cls(ops), pos
-            kind = _READ_OPS.get(header.type)
-            if kind is None:
-                raise RemoteProtocolError(f"MultiReadRequest.ops[{len(ops)}]: type {header.type} is not allowed there")
-            operation, pos = kind.read(buf, pos, end)
-            ops.append(operation)
+        ops, pos = _read_ops("MultiReadRequest", _READ_OPS, buf, pos, end)
+        return cls(ops), pos
