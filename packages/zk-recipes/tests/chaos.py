@@ -29,7 +29,7 @@ from typing import Any
 
 from chaos_faults import Monkey
 from chaos_history import LONGEST, totals
-from chaos_workers import PLANS, Round, Worker, gather, prepare, work
+from chaos_workers import PLANS, Round, Worker, agree, gather, prepare, work
 from chaos_worlds import WORLDS, World
 
 from zk_client import Client, run_blocking
@@ -209,7 +209,7 @@ def tidy(zk: Client, shared: Round, worlds: list[World], servers: Any) -> list[s
     alive = {client.session_id for world in worlds for client in world.clients}
 
     def stray() -> list[str]:
-        zk.sync("/")
+        run_blocking(agree(zk.port))
         own = [f"{shared.root}/own/{name}" for name in zk.get_children(f"{shared.root}/own")]
         return [path for path in own if path not in owned] + zk.get_children(f"{shared.root}/lock")
 
@@ -243,7 +243,7 @@ def nothing_left(servers: Any) -> None:
     with Client(servers.hosts, 10.0, runtime="threads") as zk:
 
         def ephemerals() -> int:
-            zk.sync("/")
+            run_blocking(agree(zk.port))
             return sum(len(zk.get_children(f"/{name}/own")) for name in zk.get_children("/") if name != "zookeeper")
 
         left = wait_for(ephemerals, lambda count: count == 0)

@@ -18,7 +18,7 @@ from chaos_history import APPLIED, LONGEST, UNKNOWN, History, Hold, Op
 from zk_client import EventType, NodeExistsError, NoNodeError, ZooKeeperError
 from zk_client.blocking_port import TaskCancelled
 from zk_recipes import AsyncLock, LockLostError
-from zk_wire import OPEN_ACL_UNSAFE, CreateRequest, SetDataRequest
+from zk_wire import OPEN_ACL_UNSAFE, CheckVersionRequest, CreateRequest, SetDataRequest
 
 KEYS = 6  # registers of the round
 SHARED = 2  # registers that everybody increments
@@ -237,12 +237,10 @@ async def mirror(worker: Worker) -> None:
             op.end = time.monotonic()
             if worker.port.session_id != op.session:
                 op.session = None
-        if not worker.going:
-            # Nobody writes any more; what was written before is told before this is answered.
-            synced = await worker.do("sync", worker.round.root, lambda port: port.sync(worker.round.root))
-            if not synced.applied:
-                await worker.pause()
-                continue
+        # When nobody writes any more: what was written before is told before this is answered.
+        if not worker.going and not (await worker.do("agree", worker.round.root, agree)).applied:
+            await worker.pause()
+            continue
         event = await soon(watching.get(0.3))
         quiet = event is None and not watching.closed
         # All there are at once: one by one, a mirror would fall behind for ever.
@@ -336,7 +334,7 @@ async def ensure(port: Any, path: str) -> None:
 async def gather(client: Any, shared: Round) -> tuple[dict[str, Any], dict[str, list[str]]]:
     """Everything the ensemble has of a round: nodes with data and Stat, and the names of children."""
     port = client.port
-    await port.sync(shared.root)
+    await agree(port)
     final: dict[str, Any] = {}
     children: dict[str, list[str]] = {}
     waiting = [shared.root]
@@ -350,6 +348,11 @@ async def gather(client: Any, shared: Round) -> tuple[dict[str, Any], dict[str, 
         except NoNodeError:
             final.pop(path, None)
     return final, children
+
+
+async def agree(port: Any) -> None:
+    """See what is committed by now; `sync` would do, were it not for leaders that were deposed and have not noticed."""
+    await port.commit([CheckVersionRequest("/", -1)])
 
 
 async def as_body(awaitable: Awaitable[Any]) -> Any:
