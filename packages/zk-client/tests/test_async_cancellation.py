@@ -15,6 +15,7 @@ import pytest
 from loops import at_every_turn, cancelled_after, loop_kind, others, run, until
 
 from zk_client import OPEN_ACL_UNSAFE, AsyncClient, ConnectionLostError, Outcome, RetryPolicy, ServerError, SessionState
+from zk_client.handlers.ending import LONGEST_END
 from zk_testing import AsyncEmbeddedServer, Settings
 
 pytestmark = pytest.mark.usefixtures("loop_kind")
@@ -277,6 +278,79 @@ def test_a_client_whose_start_or_end_is_cancelled_at_any_turn_has_ended(ending: 
                 assert await zk.exists("/")
             for session in server.core.sessions.all():
                 server.expire_session(session.id)
+
+    run(body)
+
+
+def test_a_stop_that_is_cancelled_at_any_turn_ends_when_everything_has() -> None:
+    async def body() -> None:
+        async with AsyncEmbeddedServer(settings=Settings(tick_ms=50)) as server:
+
+            async def take_leave() -> None:
+                try:
+                    await asyncio.Event().wait()
+                finally:
+                    for _ in range(7):
+                        await asyncio.sleep(0)
+
+            async def stop(turns: int) -> bool:
+                zk = AsyncClient(server.hosts, 2.0)
+                await zk.start()
+                zk.handler.tasks.spawn(take_leave(), "slow")
+                await asyncio.sleep(0)
+                cancelled = await cancelled_after(turns, zk.stop())
+                await is_over(zk)
+                return cancelled
+
+            turns = 1  # before that it has not begun
+            while await stop(turns):
+                turns += 1
+            assert turns >= 8
+
+    run(body)
+
+
+def test_a_callback_that_will_not_be_cancelled_does_not_keep_stop(caplog: pytest.LogCaptureFixture) -> None:
+    async def body() -> None:
+        async with AsyncEmbeddedServer(settings=Settings(tick_ms=50)) as server:
+            released = asyncio.Event()
+
+            async def stay(_event: object) -> None:
+                while not released.is_set():
+                    try:
+                        await released.wait()
+                    except asyncio.CancelledError:
+                        pass
+
+            zk = AsyncClient(server.hosts, 2.0)
+            await zk.start()
+            await zk.exists("/n", watch=stay)
+            await zk.create("/n")
+            await until(lambda: len(others()) > 0)
+            async with asyncio.timeout(LONGEST_END + 3):
+                await zk.stop()
+            assert "goes on although it was cancelled" in caplog.text
+            released.set()
+            await until(lambda: others() == [])
+
+    run(body)
+
+
+def test_callbacks_that_stop_the_client_at_once_do_not_wait_for_each_other() -> None:
+    async def body() -> None:
+        async with AsyncEmbeddedServer(settings=Settings(tick_ms=50)) as server:
+            zk = AsyncClient(server.hosts, 2.0)
+            await zk.start()
+            for _ in range(3):
+
+                async def stop(_event: object) -> None:
+                    await zk.stop()
+
+                await zk.exists("/n", watch=stop)
+            began = asyncio.get_running_loop().time()
+            await zk.create("/n")
+            await until(lambda: zk.state is SessionState.CLOSED and others() == [])
+            assert asyncio.get_running_loop().time() - began < LONGEST_END
 
     run(body)
 

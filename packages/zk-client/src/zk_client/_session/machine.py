@@ -456,6 +456,8 @@ class Machine:
         self.session_id, self.password, self._resume = 0, bytes(16), None
         self._was_read_write = False
         self._presented = 0
+        # Nothing older is read for that: a server grants a session when it has applied its creation, on which was
+        # agreed after all that was seen here. And servers that were set back to a backup refuse whoever has seen more.
         self.last_zxid = 0
         self._watch_zxid = None
         self.timers.lease_base = None

@@ -20,6 +20,7 @@ from .._session.machine import CLOSING, IDLE
 from ..errors import CancelledCallError, ConfigurationError
 from ..states import SessionState
 from .async_traffic import AsyncTraffic
+from .ending import see_off
 from .flag import Flag
 from .leaving import Inline
 from .log import logger
@@ -111,6 +112,7 @@ class AsyncHandler(AsyncTraffic):
             self.perform()
             return
         self._check_loop()
+        cancelled: asyncio.CancelledError | None = None
         try:
             async with asyncio.timeout(timeout):
                 if self.core.state.is_connected:
@@ -123,16 +125,17 @@ class AsyncHandler(AsyncTraffic):
                 await self._ended.wait()
         except TimeoutError:
             pass
+        except asyncio.CancelledError as error:
+            cancelled = error
         finally:
             if self.core.phase not in (IDLE, CLOSING):
                 self.core.stop(self.now(), close_session=close_session)
             self.core.abort()
             self.perform()
-            cancelled = self.tasks.cancel()
-        if cancelled:
-            await asyncio.wait(cancelled)
-        for stream in self._streams:
-            await stream.ended.wait()
+            ending = self.tasks.cancel()
+        await see_off(ending, self._streams)
+        if cancelled is not None:
+            raise cancelled
 
     def forked(self, reason: str) -> None:
         """In a forked child: be as if never started; the loop, and what it polls, are the parent's."""

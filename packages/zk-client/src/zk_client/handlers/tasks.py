@@ -55,12 +55,16 @@ class Tasks:
             await asyncio.wait(self._cleaning)
 
     def cancel(self) -> list[asyncio.Task[Any]]:
-        """Cancel every task but the calling one, and return them; they end later."""
+        """Cancel every task but the calling one, and return those to be waited for; they end later.
+
+        None, if one of them is calling: others may be waiting for it.
+        """
         current = asyncio.current_task()
-        others = [task for task in self._running or () if task is not current]
-        for task in others:
-            task.cancel()
-        return others
+        running = tuple(self._running or ())
+        for task in running:
+            if task is not current:
+                task.cancel()
+        return [] if current in running else list(running)
 
     def _begin(self, body: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
         task = asyncio.get_running_loop().create_task(body, name=name)
