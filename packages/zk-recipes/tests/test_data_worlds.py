@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator
 import pytest
 
 from zk_client import AsyncClient, Client
-from zk_recipes import AsyncCounter, AsyncSharedValue, Counter, SharedReading, SharedValue
+from zk_recipes import AsyncCounter, AsyncQueue, AsyncSharedValue, Counter, Queue, SharedReading, SharedValue
 from zk_testing import EmbeddedServer
 
 PATIENCE = 20.0
@@ -95,5 +95,40 @@ def test_a_shared_value_in_gevent(server: EmbeddedServer) -> None:
         assert value.update(lambda old: (old or b"") + b"x").data == b"x"
         assert heard.get(timeout=PATIENCE).data == b"x"
         listening.stop()
+
+    in_gevent(server, body)
+
+
+def test_a_queue_in_asyncio(server: EmbeddedServer) -> None:
+    async def body(zk: AsyncClient) -> None:
+        queue = AsyncQueue(zk, "/queue")
+        for value in (b"1", b"2", b"3"):
+            await queue.put(value)
+        got: list[bytes | None] = []
+        # Cancelled at one moment after the other: what was taken for nobody is put back in its place.
+        for steps in range(40):
+            getting = asyncio.create_task(queue.get())
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            getting.cancel()
+            try:
+                got.append(await getting)
+            except asyncio.CancelledError:
+                continue
+        while (value := await queue.get()) is not None:
+            got.append(value)
+        assert [value for value in got if value] == [b"1", b"2", b"3"]
+        assert await queue.length() == 0
+
+    in_asyncio(server, body)
+
+
+def test_a_queue_in_gevent(server: EmbeddedServer) -> None:
+    def body(zk: Client) -> None:
+        queue = Queue(zk, "/queue")
+        queue.put(b"later", 200)
+        queue.put(b"soon")
+        assert len(queue) == 2
+        assert [queue.get(), queue.get(), queue.get()] == [b"soon", b"later", None]
 
     in_gevent(server, body)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         LockNotOwnedError,
         LockTimeout,
         LockUpgradeError,
+        NumbersExhaustedError,
         RecipeTimeoutError,
         UndecidedError,
         UnreadableDataError,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     )
     from .partitioner import AsyncSetPartitioner, PartitionState, SetPartitioner
     from .patient import AsyncPatientChildrenWatch, PatientChildrenWatch
+    from .queue import AsyncQueue, Queue
     from .reentrant import AsyncReentrantLock, ReentrantLock
     from .rwlock import AsyncReadLock, AsyncReadWriteLock, AsyncWriteLock, ReadLock, ReadWriteLock, WriteLock
     from .shared_value import AsyncSharedValue, SharedListening, SharedReading, SharedValue
@@ -49,6 +51,7 @@ _ROOMS = {
     "AsyncMultiNonBlockingLease": "non_blocking_lease",
     "AsyncNonBlockingLease": "non_blocking_lease",
     "AsyncPatientChildrenWatch": "patient",
+    "AsyncQueue": "queue",
     "AsyncReadLock": "rwlock",
     "AsyncReadWriteLock": "rwlock",
     "AsyncReentrantLock": "reentrant",
@@ -69,8 +72,10 @@ _ROOMS = {
     "MultiNonBlockingLease": "non_blocking_lease",
     "Naming": "naming",
     "NonBlockingLease": "non_blocking_lease",
+    "NumbersExhaustedError": "errors",
     "PartitionState": "partitioner",
     "PatientChildrenWatch": "patient",
+    "Queue": "queue",
     "ReadLock": "rwlock",
     "ReadWriteLock": "rwlock",
     "ReadWriteNaming": "naming",
@@ -110,6 +115,7 @@ __all__ = [
     "AsyncMultiNonBlockingLease",
     "AsyncNonBlockingLease",
     "AsyncPatientChildrenWatch",
+    "AsyncQueue",
     "AsyncReadLock",
     "AsyncReadWriteLock",
     "AsyncReentrantLock",
@@ -130,8 +136,10 @@ __all__ = [
     "MultiNonBlockingLease",
     "Naming",
     "NonBlockingLease",
+    "NumbersExhaustedError",
     "PartitionState",
     "PatientChildrenWatch",
+    "Queue",
     "ReadLock",
     "ReadWriteLock",
     "ReadWriteNaming",

@@ -9,6 +9,7 @@
       LockNotOwnedError            a re-entrant lock is released by a worker that does not hold it
       RecipeTimeoutError           the time for another operation ran out (also a TimeoutError); nothing was done
       UndecidedError               a write may or may not have been applied, and nobody can tell any more
+      NumbersExhaustedError        the server gives no more numbers to children of a node: it has given them all
       UnreadableDataError          a node's data is not what the recipe keeps there (also a ValueError)
       WatchInUseError              the watch calls another function already
 
@@ -108,6 +109,19 @@ class UndecidedError(ZooKeeperError):
         self.path = path
         self.operation = operation
         self.data = data
+
+
+class NumbersExhaustedError(ZooKeeperError):
+    """The server has given out all its numbers for children of a node, 2**31 of them. path: the node.
+
+    It takes no more sequential children, until the node is deleted and created again.
+    """
+
+    outcome = Outcome.NOT_APPLIED
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f'"{path}" has had all the numbers a server can give: empty it, delete it and create it again')
+        self.path = path
 
 
 class UnreadableDataError(ZooKeeperError, ValueError):
