@@ -311,10 +311,20 @@ def chaos(session: nox.Session) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """The benchmarks, against our peers and a raw socket in the same run; `-- --quick` for a short one."""
+    run_benchmarks(session, "codec", "client")
+
+
+@nox.session
+def bench_recipes(session: nox.Session) -> None:
+    """The benchmarks of the recipes, against kazoo's, aiozk's and the bare requests; `-- --quick` for a short one."""
+    run_benchmarks(session, "recipes")
+
+
+def run_benchmarks(session: nox.Session, *names: str) -> None:
     install_editable(session, NAMES)
     install_java(session)
     session.install("-r", "benchmarks/requirements.txt")
-    for name in ("codec", "client"):
+    for name in names:
         session.run("python", f"benchmarks/{name}.py", *session.posargs)
 
 
