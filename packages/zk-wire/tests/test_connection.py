@@ -10,6 +10,7 @@ from pairs import GET, GOT, STAT, Pair, connected_pair, failure
 from zk_wire import (
     MAX_XID,
     AuthPacket,
+    ClientConnection,
     CreateRequest,
     EmptyResponse,
     Exchange,
@@ -283,3 +284,14 @@ def test_bytes_after_closing_are_ignored(pair: Pair) -> None:
     assert pair.client.receive(pair.server.reply(exchange.xid, 1, GOT)) == []
     assert pair.client.receive(b"\xff" * 100) == []
     assert pair.client.pending_error is None
+
+
+def test_a_connection_that_has_sent_nothing_shares_its_empty_queue_and_keeps_what_it_sends_to_itself(
+    pair: Pair,
+) -> None:
+    idle, busy = ClientConnection(), pair.client
+    shared = idle.in_flight
+    exchange = Exchange.of(GetDataRequest("/a", False))
+    busy.send(exchange)
+    assert list(busy.in_flight) == [exchange]
+    assert idle.in_flight is shared and ClientConnection().in_flight is shared and not shared

@@ -77,7 +77,6 @@ class AsyncClient(ClientBase, AsyncRequests):
         super().__init__(
             hosts,
             timeout,
-            now=self.now,
             chance=random_number,
             client_id=client_id,
             default_acl=default_acl,
@@ -259,6 +258,9 @@ class AsyncClient(ClientBase, AsyncRequests):
         future: Call[T] = Call(self.handler, b"", no_reply, path)
         self.handler.run_steps(body, future)
         return future
+
+    def _now(self) -> float:
+        return self.handler.now()
 
     def _undo(self, path: str, session_id: int) -> Coroutine[Any, Any, None]:
         return undo_create(self.port, path, session_id)

@@ -5,6 +5,8 @@ Rule: nothing here waits or speaks to a server, so it is written once and is the
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 from zk_wire import RemoteProtocolError
 
 from . import _wire
@@ -57,9 +59,12 @@ if TYPE_CHECKING:
 
 # A client that lost its server looks for another at once, then with growing pauses.
 RECONNECT = RetryPolicy(delay=0.1, backoff=2.0, jitter=0.5, max_delay=5.0)
+RETRY = RetryPolicy()
+# The configuration of the client made last: a process with many clients mostly has one for all of them.
+_last_config: SessionConfig | None = None
 
 
-class ClientBase:
+class ClientBase(ABC):
     """The configuration and the session of a client; `Client` and `AsyncClient` say what the parameters mean."""
 
     _world: Handler
@@ -71,7 +76,6 @@ class ClientBase:
         hosts: str | Iterable[str],
         timeout: float,
         *,
-        now: Callable[[], float],
         chance: Callable[[], float],
         client_id: tuple[int, bytes] | None,
         default_acl: Sequence[ACL] | None,
@@ -106,8 +110,7 @@ class ClientBase:
             encode_acls(default_acl)
         self._default_acl = default_acl
         self.call_timeout = call_timeout
-        self._command_retry = (command_retry or RetryPolicy()).check()
-        self._now = now
+        self._command_retry = (command_retry or RETRY).check()
         config = SessionConfig(
             timeout=timeout,
             connect_timeout=self._connect_timeout_for(timeout, len(self.hosts)),
@@ -123,11 +126,12 @@ class ClientBase:
             read_timeout=read_timeout,
         )
 
-        def shuffle(hosts: list[Host]) -> None:
-            hosts.sort(key=lambda _: chance())
+        listed = HostList(self.hosts, Shuffle(chance) if randomize_hosts else None)
+        self._core = SessionCore(_shared(config), listed, chance, _check_id(client_id))
 
-        listed = HostList(self.hosts, shuffle if randomize_hosts else None)
-        self._core = SessionCore(config, listed, chance, _check_id(client_id))
+    @abstractmethod
+    def _now(self) -> float:
+        """Seconds on the monotonic clock by which this client lives."""
 
     def _follow_config(self) -> None:
         from .following import Follower
@@ -295,6 +299,25 @@ class ClientBase:
     def __repr__(self) -> str:
         listed = ",".join(str(host) for host in self.hosts)
         return f"<{type(self).__name__} {listed}{self.chroot} {self._core.state} session=0x{self._core.session_id:x}>"
+
+
+class Shuffle:
+    """Puts hosts into an order that is left to chance."""
+
+    __slots__ = ("_chance",)
+
+    def __init__(self, chance: Callable[[], float]) -> None:
+        self._chance = chance
+
+    def __call__(self, hosts: list[Host]) -> None:
+        hosts.sort(key=lambda _: self._chance())
+
+
+def _shared(config: SessionConfig) -> SessionConfig:
+    global _last_config
+    if config != _last_config:
+        _last_config = config
+    return _last_config
 
 
 def check_observers(observers: Iterable[Observer]) -> tuple[Observer, ...]:

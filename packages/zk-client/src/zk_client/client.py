@@ -100,7 +100,6 @@ class Client(ClientBase, Requests):
         super().__init__(
             hosts,
             timeout,
-            now=self.runtime.now,
             chance=self.runtime.chance,
             client_id=client_id,
             default_acl=default_acl,
@@ -314,6 +313,9 @@ class Client(ClientBase, Requests):
 
         self.handler.workers.spawn("zk-client steps", run)
         return future
+
+    def _now(self) -> float:
+        return self.runtime.now()
 
     def clean_up(self, body: Coroutine[Any, Any, None]) -> None:
         """Run a clean-up beside everything else."""

@@ -86,6 +86,18 @@ class HostList:
     fallback: hosts that end every round, when none of the others will do.
     """
 
+    __slots__ = (
+        "_fallback",
+        "_hosts",
+        "_new",
+        "_old",
+        "_preferred",
+        "_round",
+        "_takes_new",
+        "rounds",
+        "shuffle",
+    )
+
     def __init__(
         self,
         hosts: Iterable[Host],
@@ -95,8 +107,8 @@ class HostList:
         self.shuffle = shuffle
         self._round: list[Host] = []
         self._preferred: Host | None = None
-        self._new: list[Host] = []  # of a move under way, see `move`
-        self._old: list[Host] = []
+        self._new: list[Host] | None = None  # of a move under way, see `move`
+        self._old: list[Host] | None = None
         self._takes_new: Callable[[], bool] | None = None
         self.rounds = 0
         self.replace(hosts, fallback)
@@ -110,12 +122,12 @@ class HostList:
     @property
     def hosts(self) -> tuple[Host, ...]:
         """The hosts, without those to fall back to."""
-        return tuple(self._hosts)
+        return self._hosts
 
     @property
     def fallback(self) -> tuple[Host, ...]:
         """The hosts that end every round."""
-        return tuple(self._fallback)
+        return self._fallback
 
     @property
     def everyone(self) -> tuple[Host, ...]:
@@ -129,11 +141,13 @@ class HostList:
 
     def replace(self, hosts: Iterable[Host], fallback: Iterable[Host] = ()) -> None:
         """Have other hosts from now on; a new round begins. Raises ConfigurationError when there are none."""
-        listed = list(dict.fromkeys(hosts))
+        listed = tuple(dict.fromkeys(hosts))
+        if listed == hosts:
+            listed = hosts  # one of the two is enough
         if not listed:
             raise ConfigurationError("no hosts given; at least one host:port is needed")
         self._hosts = listed
-        self._fallback = [host for host in dict.fromkeys(fallback) if host not in listed]
+        self._fallback = tuple(host for host in dict.fromkeys(fallback) if host not in listed)
         self._round = []
         self._preferred = None
         self._end_move()
@@ -151,9 +165,10 @@ class HostList:
         if self._preferred is not None:
             host, self._preferred = self._preferred, None
             return host
-        if self._takes_new is not None and (self._new or self._old):
-            new = bool(self._new) and (not self._old or self._takes_new())
-            return self._new.pop() if new else self._old.pop()
+        if self._new and (not self._old or (self._takes_new is not None and self._takes_new())):
+            return self._new.pop()
+        if self._old:
+            return self._old.pop()
         if not self._round:
             self._begin_round()
             self.rounds += 1
@@ -181,4 +196,4 @@ class HostList:
         return order
 
     def _end_move(self) -> None:
-        self._new, self._old, self._takes_new = [], [], None
+        self._new = self._old = self._takes_new = None

@@ -67,6 +67,18 @@ class Operations:
     max_request: bytes of a request beyond which the server would drop the connection.
     """
 
+    __slots__ = (
+        "_acl",
+        "_chroot",
+        "_decode_create",
+        "_decode_create2",
+        "_gets",
+        "_max_request",
+        "_ustrings",
+        "default_acl",
+        "owner",
+    )
+
     def __init__(
         self, owner: CallOwner, chroot: str, acl: Sequence[ACL] | None = None, max_request: int = MAX_REQUEST
     ) -> None:

@@ -13,6 +13,7 @@ LARGE_FRAME = 64 * 1024  # bytes; below it, asking the socket for exactly the re
 _SMALL_PIECE = 4096  # bytes; smaller pieces are gathered, so that keeping them costs no list entry each
 # A large frame's buffer is kept for the next one up to this size: that of the largest node data by default.
 _LONGEST_SPARE = 1 << 20
+_NO_BUFFER = bytearray()  # of everybody who has met no large frame yet; it is replaced, never grown
 
 
 class PartialFrame:
@@ -29,7 +30,7 @@ class PartialFrame:
         self._limit = limit
         self._least = least
         self._pieces: list[bytes | bytearray] = []
-        self._buffer = bytearray()
+        self._buffer = _NO_BUFFER
         self._filled = 0
         self.need = 0
         self.missing = 0
@@ -105,7 +106,7 @@ class PartialFrame:
         self._pieces.clear()
         self._filled = self.need = self.missing = 0
         if len(self._buffer) > _LONGEST_SPARE:
-            self._buffer = bytearray()
+            self._buffer = _NO_BUFFER
 
 
 class FrameBuffer:

@@ -132,7 +132,7 @@ class SessionCore(Wishes):
                 self._finish(reason, SessionState.AUTH_FAILED)
                 return
             if call.auth not in self._auths:
-                self._auths.append(call.auth)
+                self._auths += (call.auth,)
         elif call.watch is not None:
             self._register(call)
         self.completed.append(call)
@@ -187,7 +187,8 @@ class SessionCore(Wishes):
         elif isinstance(event, PingAnswered):
             self._proven = True
             if self._pings:
-                self.timers.answered(self._pings.popleft())
+                self.timers.answered(self._pings[0])
+                self._pings = self._pings[1:]
         elif isinstance(event, Connected):
             if self.phase == CLOSING:
                 self._close_granted(event.session_id)
@@ -225,7 +226,7 @@ class SessionCore(Wishes):
             if now >= self.timers.ping_due() and phase != CLOSING:
                 assert self.connection is not None
                 self.output.append(self.connection.ping())
-                self._pings.append(now)
+                self._pings += (now,)
                 self.timers.sent = now
             if self._search is not None and not self._search.running and now >= self._search.due:
                 self._search.running = True

@@ -26,12 +26,14 @@ class LostWrites:
     finish: called with each write and its verdict, in the order the writes were sent.
     """
 
+    __slots__ = ("_finish", "_forgotten", "_lost", "_open", "_verdicts", "investigating", "since")
+
     def __init__(self, finish: Callable[[Call[Any], Verdict], None]) -> None:
         self._finish = finish
         self._lost: list[tuple[Call[Any], int]] = []
         self._verdicts: list[Verdict | None] = []
         # Names that writes without an investigation may have touched since the last one.
-        self._forgotten: set[str] = set()
+        self._forgotten: dict[str, None] = {}
         self._open = 0
         self.since = 0.0
         self.investigating = False
@@ -56,7 +58,7 @@ class LostWrites:
     def forget(self, call: Call[Any]) -> None:
         """A write that was sent is not looked up; still it may be what others find traces of."""
         if call.recovery is not None:
-            self._forgotten.update(call.recovery.rivals())
+            self._forgotten.update(dict.fromkeys(call.recovery.rivals()))
 
     def give_up(self) -> None:
         """Declare everything unknown that somebody waits for."""

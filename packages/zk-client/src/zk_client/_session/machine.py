@@ -18,8 +18,6 @@ Source of the order in PREPARING: protocol notes 6.7 (events are filtered by ide
 
 from __future__ import annotations
 
-from collections import deque
-
 from zk_wire import (
     AuthFailedError,
     ClientConnection,
@@ -44,6 +42,7 @@ from .outage import Outage
 from .search import Search
 from .steps import Step, ignore
 from .timers import Timers
+from .waiting import Waiting
 from .watches import PERSISTENT, Listener, Watches
 
 TYPE_CHECKING = False
@@ -146,8 +145,8 @@ class Machine:
         self.connection: ClientConnection | None = None
         self._resume: tuple[int, bytes] | None = resume
         self._chance = chance
-        self._auths: list[tuple[str, bytes]] = []
-        self._queue: deque[Call[Any]] = deque()
+        self._auths: tuple[tuple[str, bytes], ...] = ()
+        self._queue = Waiting()
         self._lost = LostWrites(self._conclude)
         self._outage = Outage()
         self._search: Search | None = None
@@ -159,7 +158,7 @@ class Machine:
         self.completed: list[Call[Any]] = []
         self._failures = 0
         self._due = 0.0
-        self._pings: deque[float] = deque()
+        self._pings: tuple[float, ...] = ()  # when those under way were sent; more than one is rare
         self._handshake_sent = 0.0
         self._presented = 0
         self._was_read_write = False
@@ -202,7 +201,7 @@ class Machine:
         """The TCP connection is there: ask for the session."""
         self.connection = ClientConnection(max_frame=self.config.max_frame)
         self.connection.last_zxid = self.last_zxid
-        self._pings.clear()
+        self._pings = ()
         self._leftovers.clear()
         self._doomed = None
         # A session that was only ever served read-only means nothing to other servers.
@@ -321,14 +320,12 @@ class Machine:
         """Send what waits, as far as there is room."""
         queue = self._queue
         if not self._limit:
-            self._queue = deque()
-            for call in queue:
+            for call in queue.take():
                 self._send(call, now)
             return
         assert self.connection is not None
-        in_flight = self.connection.in_flight
-        while queue and len(in_flight) < self._limit:
-            self._send(queue.popleft(), now)
+        while queue and len(self.connection.in_flight) < self._limit:
+            self._send(queue.pop(), now)
 
     def _send(self, call: Call[Any], now: float) -> None:
         connection = self.connection
@@ -406,10 +403,9 @@ class Machine:
                 again.append(call)
             else:
                 writes.append(call)
-        self._queue.extendleft(reversed(again))
+        self._queue.prepend(again)
         if not self.config.queue_when_disconnected:
-            waiting, self._queue = self._queue, deque()
-            for call in waiting:
+            for call in self._queue.take():
                 self._fail(call, self._connection_error(call, Outcome.NOT_APPLIED))
         if writes:
             self._lost.add(writes, self.last_zxid, now)
@@ -506,8 +502,7 @@ class Machine:
     def _fail_everything(self, error: Callable[[Call[Any], Outcome], BaseException]) -> None:
         for call in self._lost.take():
             self._fail(call, error(call, Outcome.UNKNOWN))
-        queue, self._queue = self._queue, deque()
-        for call in queue:
+        for call in self._queue.take():
             maybe = call.losses > 0 and call.recovery is not None
             self._fail(call, error(call, Outcome.UNKNOWN if maybe else Outcome.NOT_APPLIED))
 

@@ -61,19 +61,28 @@ class WatchTarget(NamedTuple):
 class Watches:
     """Every watch of a session."""
 
+    __slots__ = ("_lingering", "_made", "_stale")
+
     def __init__(self) -> None:
-        self.tables: tuple[dict[str, list[Listener]], ...] = ({}, {}, {}, {}, {})
+        self._made: tuple[dict[str, list[Listener]], ...] = ()  # empty until there is a watch
         # Paths the server may still watch persistently although nobody here listens in that mode any more.
-        self._lingering: set[str] = set()
-        self._stale: list[str] = []
+        self._lingering: dict[str, None] = {}
+        self._stale: tuple[str, ...] = ()
+
+    @property
+    def tables(self) -> tuple[dict[str, list[Listener]], ...]:
+        """Who listens, by path: one table for each kind of watch."""
+        if not self._made:
+            self._made = ({}, {}, {}, {}, {})
+        return self._made
 
     def __len__(self) -> int:
-        return sum(len(listeners) for table in self.tables for listeners in table.values())
+        return sum(len(listeners) for table in self._made for listeners in table.values())
 
     @property
     def has_persistent(self) -> bool:
         """Whether any persistent or recursive watch is armed."""
-        return bool(self.tables[PERSISTENT] or self.tables[RECURSIVE])
+        return any(self._made[PERSISTENT:])
 
     def add(self, table: int, path: str, listener: Listener) -> bool:
         """Arm a watch and return True; the same listener on the same path and table counts once."""
@@ -115,12 +124,12 @@ class Watches:
                         told.append(listener)
         if used and path in self._lingering and not self.watched(path):
             # The caller sees this through `stale_paths`.
-            self._stale.append(path)
+            self._stale += (path,)
         return told
 
     def watched(self, path: str) -> bool:
         """Whether anybody listens on exactly this path."""
-        return any(path in table for table in self.tables)
+        return any(path in table for table in self._made)
 
     def forget(self, path: str, listener: Listener, tables: tuple[int, ...] = (0, 1, 2, 3, 4)) -> bool:
         """Drop a listener from a path; True when the server need not watch the path for us any more."""
@@ -133,49 +142,49 @@ class Watches:
                 if not listeners:
                     del self.tables[table][path]
                     if table in (PERSISTENT, RECURSIVE):
-                        self._lingering.add(path)
+                        self._lingering[path] = None
         if dropped and not self.watched(path):
-            self._lingering.discard(path)
+            self._lingering.pop(path, None)
             return True
         return False
 
     def linger(self, path: str) -> None:
         """Remember that the server watches a path for nobody until the watch that is on its way has come and gone."""
-        self._lingering.add(path)
+        self._lingering[path] = None
 
     def lingers(self, path: str) -> bool:
         """Whether the server may still watch a path that nobody listens on."""
         return path in self._lingering and not self.watched(path)
 
-    def stale_paths(self) -> list[str]:
+    def stale_paths(self) -> tuple[str, ...]:
         """Paths the server still watches persistently for nobody; each is returned once."""
-        stale, self._stale = self._stale, []
+        stale, self._stale = self._stale, ()
         for path in stale:
-            self._lingering.discard(path)
+            self._lingering.pop(path, None)
         return stale
 
     def drop_all(self) -> list[tuple[str, Listener]]:
         """Forget every watch (the session is gone) and return whom to tell."""
         told: dict[str, list[Listener]] = {}
-        for table in self.tables:
+        for table in self._made:
             for path, listeners in table.items():
                 known = told.setdefault(path, [])
                 known.extend(listener for listener in listeners if listener not in known)
             table.clear()
         self._lingering.clear()
-        self._stale.clear()
+        self._stale = ()
         return [(path, listener) for path, listeners in told.items() for listener in listeners]
 
     def drop_persistent(self) -> list[tuple[str, Listener]]:
         """Forget the persistent watches (this server has none) and return whom to tell."""
-        told = [(p, f) for mode in (PERSISTENT, RECURSIVE) for p, fs in self.tables[mode].items() for f in fs]
-        self.tables[PERSISTENT].clear()
-        self.tables[RECURSIVE].clear()
+        told = self.persistent_listeners()
+        for table in self._made[PERSISTENT:]:
+            table.clear()
         return told
 
     def persistent_listeners(self) -> list[tuple[str, Listener]]:
         """Everyone who holds a persistent or recursive watch."""
-        return [(p, f) for mode in (PERSISTENT, RECURSIVE) for p, fs in self.tables[mode].items() for f in fs]
+        return [(p, f) for table in self._made[PERSISTENT:] for p, fs in table.items() for f in fs]
 
     def rearm(self, relative_zxid: int) -> list[Request[EmptyResponse]]:
         """The requests that set every watch again, in parts of about 128 KiB."""
@@ -183,7 +192,7 @@ class Watches:
 
         # What the server watched for nobody ended with the connection.
         self._lingering.clear()
-        self._stale.clear()
+        self._stale = ()
         requests: list[Request[EmptyResponse]] = []
         for part in self._parts():
             if part[PERSISTENT] or part[RECURSIVE]:
@@ -193,14 +202,14 @@ class Watches:
         return requests
 
     def _parts(self) -> Iterator[tuple[list[str], ...]]:
-        part: tuple[list[str], ...] = tuple([] for _ in self.tables)
+        part: tuple[list[str], ...] = tuple([] for _ in self._made)
         size = 0
-        for table, paths in enumerate(self.tables):
+        for table, paths in enumerate(self._made):
             for path in paths:
                 needed = 4 + len(path.encode())
                 if size and size + needed > PART_BYTES - FRAME_BYTES:
                     yield part
-                    part, size = tuple([] for _ in self.tables), 0
+                    part, size = tuple([] for _ in self._made), 0
                 part[table].append(path)
                 size += needed
         if size:

@@ -107,9 +107,8 @@ class Wishes(Machine):
 
     def withdraw(self, call: Call[Any]) -> bool:
         """The caller's time is up: True when the request was never sent and now never will be."""
-        if call in self._queue:
+        if self._queue.remove(call):
             # A write in the queue was never sent. A read may have been, and has no effect.
-            self._queue.remove(call)
             return True
         # Already sent: its reply is consumed when it comes; it is not sent again.
         call.abandoned = True
@@ -134,7 +133,7 @@ class Wishes(Machine):
     def add_identity(self, identity: tuple[str, bytes]) -> None:
         """Present a scheme and credential on every connection from now on."""
         if identity not in self._auths:
-            self._auths.append(identity)
+            self._auths += (identity,)
 
     def auth_error(self, reason: str) -> AuthFailedError:
         """The error of a session whose authentication was refused."""

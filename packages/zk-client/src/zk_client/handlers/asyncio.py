@@ -63,7 +63,7 @@ class AsyncHandler(AsyncTraffic):
         self._streams: tuple[Stream, ...] = ()  # also those that are ending
         self._opening: asyncio.Task[None] | None = None
         self.tasks = Tasks()
-        self._lookups = Lookups(self.tasks)
+        self._lookups: Lookups | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
         self._flushing = False
@@ -387,6 +387,8 @@ class AsyncHandler(AsyncTraffic):
 
     def _look_up(self, host: Host) -> asyncio.Future[Addresses | Exception]:
         """Ask the resolver, or join the question about this host that is under way: nobody can end one."""
+        if self._lookups is None:
+            self._lookups = Lookups(self.tasks)
         return self._lookups.ask(host, partial(resolve, host))
 
     def _disconnect(self) -> None:
