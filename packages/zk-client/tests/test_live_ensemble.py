@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -11,6 +10,7 @@ from itertools import count
 import pytest
 from conftest import MakeClient
 from live import PATIENCE, Background, Events, States, in_thread, servers
+from worlds import Threads
 
 from zk_client import (
     BadArgumentsError,
@@ -47,16 +47,16 @@ def top(zk_cluster: Cluster) -> str:
 
 
 def test_a_killed_leader_costs_no_acknowledged_write_and_hangs_nobody(
-    zk_cluster: Cluster, make_client: MakeClient, top: str
+    world: Threads, zk_cluster: Cluster, make_client: MakeClient, top: str
 ) -> None:
     clients = [make_client(zk_cluster.hosts, 8.0) for _ in range(4)]
-    stop = threading.Event()
+    stop = world.threading.Event()
     created: list[dict[str, Outcome]] = [{} for _ in range(8)]
     counters: list[list[Outcome]] = [[] for _ in range(8)]
     reads = [0] * 8
     background = Background()
-    leader_is_gone = threading.Event()
-    before, after = threading.Semaphore(0), threading.Semaphore(0)
+    leader_is_gone = world.threading.Event()
+    before, after = world.threading.Semaphore(0), world.threading.Semaphore(0)
 
     def attempt(action: Callable[[], object]) -> Outcome:
         try:
@@ -131,7 +131,9 @@ def test_a_frozen_member_is_left_for_another_within_the_session(zk_cluster: Clus
     assert stat.owner_session_id == zk.session_id == session
 
 
-def test_watches_survive_a_rolling_restart(zk_cluster: Cluster, make_client: MakeClient, top: str) -> None:
+def test_watches_survive_a_rolling_restart(
+    world: Threads, zk_cluster: Cluster, make_client: MakeClient, top: str
+) -> None:
     zk = make_client(zk_cluster.hosts, 20.0)
     other = make_client(zk_cluster.hosts, 20.0)
     zk.create(f"{top}/mine", ephemeral=True)
@@ -142,7 +144,7 @@ def test_watches_survive_a_rolling_restart(zk_cluster: Cluster, make_client: Mak
         zk.get(top, watch=data)
         zk.exists(f"{top}/new-{turn}", watch=missing)
         zk.get_children(top, watch=children)
-        member.restart()
+        world.outside(member.restart)
         other.set(top, b"%d" % turn)
         other.create(f"{top}/new-{turn}")
         assert data.wait(turn + 1)[-1].type is EventType.CHANGED
@@ -164,14 +166,14 @@ def test_watches_survive_a_rolling_restart(zk_cluster: Cluster, make_client: Mak
 
 
 def test_an_expiry_is_told_before_the_ensemble_gives_a_lock_away(
-    zk_cluster: Cluster, make_client: MakeClient, top: str
+    world: Threads, zk_cluster: Cluster, make_client: MakeClient, top: str
 ) -> None:
     member = zk_cluster.followers()[0]
     with FaultProxy(member) as proxy:
         holder = make_client(proxy.hosts, 1.5)
         holder.create(f"{top}/lock", ephemeral=True)
         waiter = make_client(zk_cluster.leader().address, 10.0)
-        gone = threading.Event()
+        gone = world.threading.Event()
         times: list[float] = []
 
         def deleted(event: object) -> None:
@@ -184,7 +186,7 @@ def test_an_expiry_is_told_before_the_ensemble_gives_a_lock_away(
         holder.sync(top)
         proxy.freeze()
         suspended = states.wait(SUSPENDED)
-        pause = threading.Event()
+        pause = world.threading.Event()
         while (remaining := holder.lease_remaining) > 0:
             pause.wait(remaining)
         lease_over = time.monotonic()
@@ -220,6 +222,7 @@ def test_a_session_moves_between_members_with_its_nodes_and_watches(
     assert seen.wait()[0].type is EventType.CHANGED
 
 
+@pytest.mark.worlds("threads")  # it is for the servers to keep
 def test_sync_shows_what_another_client_wrote_on_another_member(
     zk_cluster: Cluster, make_client: MakeClient, top: str
 ) -> None:
@@ -230,6 +233,7 @@ def test_sync_shows_what_another_client_wrote_on_another_member(
         assert second.exists(f"{top}/{number}") is not None
 
 
+@pytest.mark.worlds("threads")  # as in other worlds; and reconfiguring takes long
 def test_the_configuration_names_every_member_and_refuses_what_it_cannot_do(
     zk_cluster: Cluster, make_client: MakeClient
 ) -> None:
@@ -262,16 +266,27 @@ def test_the_configuration_names_every_member_and_refuses_what_it_cannot_do(
 # Read-only members
 
 
-@pytest.fixture(scope="module", params=["3.6", "newest"])
-def half(zk_choice: Choice, request: pytest.FixtureRequest) -> Iterator[Cluster]:
-    """Two members of which one is stopped, so that the other can only be read. Since 3.7 that needs local sessions."""
+# Above the world's scope: who changes worlds keeps the servers.
+@pytest.fixture(scope="session", params=["3.6", "newest"])
+def pair(zk_choice: Choice, request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    """Two members. Those of 3.7 and later need local sessions to serve without a quorum."""
     with servers(zk_choice, request.param, 2, read_only_mode=True, local_sessions=request.param != "3.6") as cluster:
-        with Client(cluster.hosts, 10.0) as zk:
-            zk.create("/kept", b"data")
-        cluster[1].stop()
         yield cluster
 
 
+@pytest.fixture
+def half(pair: Cluster) -> Iterator[Cluster]:
+    """Two members of which one is stopped, so that the other can only be read."""
+    with Client(pair.hosts, 10.0) as zk:
+        zk.create("/kept", b"data")
+    pair[1].stop()
+    yield pair
+    pair[1].start()
+    with Client(pair.hosts, 10.0) as zk:
+        zk.delete("/kept")
+
+
+@pytest.mark.worlds("threads")  # it is for the servers to refuse
 def test_a_member_without_a_quorum_can_be_read_and_not_written(half: Cluster, make_client: MakeClient) -> None:
     zk = make_client(half.hosts, 10.0, start=False, read_only=True)
     zk.start(timeout=30)
@@ -290,6 +305,7 @@ def test_a_member_without_a_quorum_can_be_read_and_not_written(half: Cluster, ma
         assert refused.value.outcome is Outcome.NOT_APPLIED
 
 
+@pytest.mark.parametrize("pair", ["newest"], indirect=True)
 def test_a_read_only_client_moves_to_a_quorum_and_others_wait_for_it(half: Cluster, make_client: MakeClient) -> None:
     reader = make_client(half.hosts, 10.0, start=False, read_only=True)
     states = States(reader)

@@ -56,6 +56,10 @@ class Threads:
         """Run a body on a client's port."""
         return run_blocking(body(zk.port))
 
+    def outside(self, function: Callable[[], object]) -> None:
+        """Do something that takes long and is not of this world; clients go on meanwhile."""
+        function()
+
     @contextmanager
     def entered(self) -> Iterator[None]:
         """Be in this world."""
@@ -72,7 +76,8 @@ class Gevent(Threads):
 
         self._spawned: WeakSet[Any] = WeakSet()
         self._choose()
-        get_hub().threadpool.apply(int)  # has all the descriptors it will ever have
+        self._hub = get_hub()
+        self._hub.threadpool.apply(int)  # has all the descriptors it will ever have
 
     def _choose(self) -> None:
         import greenthreads
@@ -82,6 +87,9 @@ class Gevent(Threads):
 
     def client(self, hosts: str, timeout: float = 6.0, **options: Any) -> Any:
         return Client(hosts, timeout, **self._runtime, **options)
+
+    def outside(self, function: Callable[[], object]) -> None:
+        self._hub.threadpool.apply(function)
 
     def workers(self) -> set[Any]:
         return {greenlet for greenlet in tuple(self._spawned) if not greenlet.dead}
@@ -119,6 +127,9 @@ class Patched(Gevent):
 
     def _choose(self) -> None:
         self._runtime = {}
+
+    def outside(self, function: Callable[[], object]) -> None:
+        function()
 
     def _leave_the_hub(self, patch: pytest.MonkeyPatch) -> None:
         """The proxy's threads are greenlets as well."""
