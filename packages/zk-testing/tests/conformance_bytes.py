@@ -223,7 +223,15 @@ def null_is_a_value_to_some(stage: Stage) -> None:
     end = b"\xff\xff\xff\xff\1\xff\xff\xff\xff"
     for opcode, body in in_multi:
         caller.note("null in a multi for", opcode)
-        caller.ask_bytes(22 if opcode in (4, 8) else 14, opcode.to_bytes(4, "big") + b"\0" + _NULL + body + end)
+        whole = opcode.to_bytes(4, "big") + b"\0" + _NULL + body + end
+        caller.ask_bytes(22 if opcode in (4, 8) else 14, whole)
+        caller.ask(*write)
+        caller.ask_bytes(22 if opcode in (4, 8) else 14, whole[:-5])
+        caller.ask(*write)
+    for opcode in (1, 2, 7, 15, 19):
+        caller.note("null and garbage for", opcode)
+        caller.ask_bytes(opcode, _NULL + b"\xff\xff\xff")
+        caller.ask_bytes(opcode, _NULL + _NULL + b"\xff")
         caller.ask(*write)
 
 

@@ -149,6 +149,13 @@ def test_a_write_without_a_path_is_refused_with_a_zxid(version: str, opcode: int
     assert me.raw(opcode, body) == [(77, before + 1, code, b"")]
 
 
+@pytest.mark.parametrize(("version", "taken"), [("3.8", 1), ("3.9", 0)])
+def test_null_in_front_of_garbage_is_garbage(version: str, taken: int) -> None:
+    me = one(version)
+    before = me.server.core.last_zxid
+    assert me.raw(1, NULL + NULL + b"\xff") == [(77, before + taken, -5, b"")]
+
+
 @pytest.mark.parametrize(("version", "checked"), [("3.8", -5), ("3.9", -121)])
 def test_a_missing_path_can_be_watched_like_any_other(version: str, checked: int) -> None:
     me = one(version)

@@ -127,9 +127,19 @@ def test_a_null_path_in_a_multi_breaks_it(version: str, body: bytes, taken: int,
 def test_so_does_one_that_no_record_can_hold(opcode: int, version: str, body: bytes, taken: int, skipped: int) -> None:
     me = one(version)
     before = me.server.core.last_zxid
-    operation = opcode.to_bytes(4, "big") + b"\0" + 2 * b"\xff\xff\xff\xff" + bytes(12)
+    rest = bytes(4 if opcode in (2, 13) else 12)
+    operation = opcode.to_bytes(4, "big") + b"\0" + 2 * b"\xff\xff\xff\xff" + rest
     assert me.raw(14, operation + TERMINATOR) == [(77, before + taken, -5, body)]
     assert me.create2("/a").czxid == before + taken + skipped + 1
+
+
+@pytest.mark.parametrize("opcode", [1, 2, 13, 15])
+def test_but_not_one_that_cannot_be_decoded_behind_the_null_path(opcode: int) -> None:
+    me = one("3.8")
+    before = me.server.core.last_zxid
+    operation = opcode.to_bytes(4, "big") + b"\0" + 2 * b"\xff\xff\xff\xff"
+    assert me.raw(14, operation) == [(77, before + 1, -5, b"")]
+    assert me.create2("/a").czxid == before + 2
 
 
 @pytest.mark.parametrize("opcode", [4, 8])

@@ -106,6 +106,27 @@ def test_a_missing_path_is_read_where_servers_read_it(request_: Request[object])
     assert received == RequestReceived(1, request_.opcode, request_)
 
 
+NULL = b"\xff\xff\xff\xff"
+
+
+@pytest.mark.parametrize(
+    ("opcode", "body", "is_null"),
+    [
+        (2, NULL + NULL, True),
+        (2, NULL + b"\0", False),
+        (101, bytes(8) + 2 * (b"\0\0\0\2" + NULL + NULL) + bytes(4), True),
+        (101, bytes(8) + b"\0\0\0\1" + NULL + NULL + bytes(4), False),
+        (101, bytes(8) + b"\0\0\1\0" + 256 * NULL + bytes(8), False),  # more than anybody looks behind
+        (14, bytes(3) + b"\2\0" + NULL + NULL + NULL + NULL + b"\1" + NULL, True),
+        (14, bytes(3) + b"\2\0" + NULL + NULL + NULL + NULL + b"\1", False),
+    ],
+)
+def test_null_is_told_from_what_cannot_be_decoded_at_all(opcode: int, body: bytes, is_null: bool) -> None:
+    [malformed] = connected().receive(frame(1, struct.pack(">i", opcode) + body))
+    assert isinstance(malformed, MalformedRequest)
+    assert malformed.is_null is is_null
+
+
 @pytest.mark.parametrize(
     ("scheme", "is_read"),
     [
@@ -127,6 +148,7 @@ def test_an_identity_may_lack_a_name_that_no_server_looks_at(scheme: bytes | Non
         assert received == RequestReceived(1, 7, SetACLRequest(None, [ACL(31, Id(shown, ""))], 0))
     else:
         assert isinstance(received, MalformedRequest) and "SetACLRequest.acl: null" in received.reason
+        assert received.is_null
 
 
 def test_only_servers_create_sessions_by_request() -> None:

@@ -35,6 +35,7 @@ Buffer = bytes
 UString = str
 TrailingBoolean = bool
 
+NULL_AT = "null at offset "  # what is said of null, before the offset and a comma
 _JAVA = "zk_wire.java"  # the name of an error handler for str.decode
 
 _INT = struct.Struct(">i")
@@ -127,7 +128,7 @@ def read_nullable_buffer(buf: bytes, pos: int, end: int) -> tuple[bytes | None, 
 def read_buffer(buf: bytes, pos: int, end: int) -> tuple[bytes, int]:
     value, after = read_nullable_buffer(buf, pos, end)
     if value is None:
-        raise RemoteProtocolError(f"null at offset {pos}, where a value is required")
+        raise RemoteProtocolError(f"{NULL_AT}{pos}, where a value is required")
     return value, after
 
 
@@ -254,7 +255,7 @@ def _acl_codec(string: Codec) -> Codec:
         scheme, pos = read_nullable(buf, pos, end)
         name, after = read_nullable(buf, pos, end)
         if name is None and scheme in _LOOKED_AT:
-            raise RemoteProtocolError(f"null at offset {pos}, where a value is required")
+            raise RemoteProtocolError(f"{NULL_AT}{pos}, where a value is required")
         # Any other id of null is none that a server looks at; some clients write the empty one of "auth" like this.
         return ACL(perms, Id(scheme or "", name or "")), after
 

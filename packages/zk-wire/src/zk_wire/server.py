@@ -13,19 +13,21 @@ from .admin import ADMIN_WORDS
 from .errors import RemoteProtocolError
 from .framing import FrameBuffer
 from .opcodes import NOTIFICATION_XID, OpCode
+from .primitives import NULL_AT
 from .registry import REQUEST_TYPES
 from .server_events import AdminCommand, ConnectReceived, MalformedRequest, RequestReceived, UnknownRequest
 from .session import ConnectRequest, ConnectResponse, ReplyHeader, RequestHeader
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .record import Response
+    from .record import Request, Response
     from .replies import WatcherEvent
     from .server_events import ServerEvent
 
 MAX_FRAME = 0xFFFFF  # bytes; jute.maxbuffer's default
 _WORDS = {word.encode("ascii"): word for word in ADMIN_WORDS}
 _MASK_BYTES = 8  # an int64 behind `stmk`
+_MOST_NULLS = 16  # that are looked behind: each one costs another decoding
 
 
 class ServerConnection:
@@ -90,7 +92,7 @@ class ServerConnection:
         try:
             return RequestReceived(xid, opcode, kind.decode(frame, pos, len(frame)))
         except RemoteProtocolError as error:
-            return MalformedRequest(xid, opcode, str(error))
+            return MalformedRequest(xid, opcode, str(error), _is_null(kind, frame, pos, str(error)))
 
     # What to answer
 
@@ -110,6 +112,24 @@ class ServerConnection:
     def notify(self, event: WatcherEvent, zxid: int = -1) -> bytes:
         """Return a watch event.   zxid: of the change, as servers since 3.9 send it."""
         return self.reply(NOTIFICATION_XID, zxid, event)
+
+
+def _is_null(kind: type[Request[object]], frame: bytes, pos: int, reason: str) -> bool:
+    """Whether a request could be decoded if each null that is in the way were a value of length 0."""
+    patched = bytearray(frame)
+    for _ in range(_MOST_NULLS):
+        _before, found, rest = reason.partition(NULL_AT)
+        if not found:
+            return False
+        at = int(rest.partition(",")[0])
+        patched[at : at + 4] = bytes(4)
+        try:
+            kind.decode(bytes(patched), pos, len(frame))
+        except RemoteProtocolError as error:
+            reason = str(error)
+        else:
+            return True
+    return False
 
 
 def _framed(content: bytes) -> bytes:

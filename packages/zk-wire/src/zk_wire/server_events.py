@@ -29,11 +29,15 @@ class RequestReceived(NamedTuple):
 
 
 class MalformedRequest(NamedTuple):
-    """A request of a known kind that cannot be decoded: answer -5; to AUTH and SASL, close."""
+    """A request of a known kind that cannot be decoded: answer -5; to AUTH and SASL, close.
+
+    is_null: it could be, but for null where a value belongs. Real servers decode that, and stumble over it later.
+    """
 
     xid: int
     opcode: int
     reason: str
+    is_null: bool = False
 
 
 class UnknownRequest(NamedTuple):

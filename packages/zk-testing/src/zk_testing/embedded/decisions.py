@@ -38,9 +38,7 @@ __all__ = ["Decision", "answer_to", "decide", "decide_malformed"]
 _ALWAYS_TAKES_ZXID = frozenset((14, int(OpCode.CREATE_SESSION)))
 _TAKES_ZXID = frozenset((1, 2, 5, 7, 13, 14, 15, 19, 20, 21, int(OpCode.CREATE_SESSION)))
 _NULL_IN_WRITE = re.compile(r"(Create\w*|Delete|SetACL|CheckVersion)Request\.(path|acl): null")
-_MULTI_READ_WITH_BODY = re.compile(
-    r"MultiReadRequest\.ops\[0\]: type (1|2|5|13|15|19|21) is not allowed|Get(Data|Children)Request\.path: null"
-)
+_WRITE_IN_MULTI_READ = re.compile(r"MultiReadRequest\.ops\[0\]: type (1|2|5|13|15|19|21) is not allowed")
 _BROKEN = (Failed(ErrorCode.MARSHALLING_ERROR),)
 
 
@@ -90,12 +88,11 @@ def decide(
 
 def decide_malformed(event: MalformedRequest, profile: Profile) -> Decision:
     """Return what a request comes to that could not be decoded; some of them take a zxid."""
-    # Null can be decoded by a real server, which stumbles over it later.
-    null = _NULL_IN_WRITE.match(event.reason)
+    null = _NULL_IN_WRITE.match(event.reason) if event.is_null else None
     if event.opcode == OpCode.MULTI and null and null[2] == "path" and profile.garbage_takes_zxid:
         return Decision(None, ErrorCode.MARSHALLING_ERROR, MultiResponse([]).encode(), skips_zxid=True)
     takes_zxid = null or event.opcode in (_ALWAYS_TAKES_ZXID, _TAKES_ZXID)[profile.garbage_takes_zxid]
-    with_body = event.opcode == OpCode.MULTI_READ and _MULTI_READ_WITH_BODY.match(event.reason)
+    with_body = _WRITE_IN_MULTI_READ.match(event.reason) or (event.opcode == OpCode.MULTI_READ and event.is_null)
     body = MultiReadResponse([]).encode() if with_body else b""
     return Decision(_BROKEN if takes_zxid else None, ErrorCode.MARSHALLING_ERROR, body)
 

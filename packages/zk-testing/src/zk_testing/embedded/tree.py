@@ -95,20 +95,7 @@ class Node:
 
     def stat(self) -> Stat:
         """The node's metadata as a client sees it."""
-        children = len(self.children)
-        return Stat(
-            self.czxid,
-            self.mzxid,
-            self.ctime,
-            self.mtime,
-            self.version,
-            wrap_int(2 * self.creations - children),
-            self.aversion,
-            self.owner,
-            len(self.data or b""),
-            children,
-            self.pzxid,
-        )
+        return Stat._make(STAT.unpack(self.packed_stat()))
 
     def packed_stat(self) -> bytes:
         """The same as bytes, for the replies there are most of."""
