@@ -194,11 +194,11 @@ def descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))
 
 
-def descriptors_come_down_to(count: int) -> bool:
-    """Wait until no more than that many are open: an embedded server closes its ends in its own time."""
+def comes_true(holds: Callable[[], bool], timeout: float = PATIENCE) -> bool:
+    """Wait for something that has no event of its own; whether it came true in time."""
     pause = here().threading.Event()
-    deadline = time.monotonic() + PATIENCE
-    while descriptors() > count:
+    deadline = time.monotonic() + timeout
+    while not holds():
         if time.monotonic() > deadline:
             return False
         pause.wait(0.005)

@@ -7,14 +7,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
-from either import PATIENCE, MakeEither, States, make
+from conftest import MakeClient
+from live import PATIENCE, States
 
 from zk_client import Client, EventType, Host, SessionState, WatchedEvent
 from zk_client.following import Follower, parse_config
 from zk_testing import EmbeddedEnsemble
 from zk_testing.cluster import Cluster
-
-__all__ = ["make"]
 
 CONNECTED, SUSPENDED = SessionState.CONNECTED, SessionState.SUSPENDED
 
@@ -210,9 +209,9 @@ def hosts_of(zk: Any) -> set[int]:
     return {host.port for host in zk.handler.core.hosts.hosts}
 
 
-def follow(make: MakeEither, ensemble: Any) -> None:
+def follow(make_client: MakeClient, ensemble: Any) -> None:
     """A client that was told of one member finds the others, and gets over the end of the one that serves it."""
-    zk = make(ensemble[0].hosts, 10.0, follow_config=True)
+    zk = make_client(ensemble[0].hosts, 10.0, follow_config=True)
     session = zk.session_id
     until(lambda: len(hosts_of(zk)) == 3, zk)
     zk.exists("/")  # it may have moved, to make room
@@ -228,21 +227,25 @@ def follow(make: MakeEither, ensemble: Any) -> None:
         serving.start()
 
 
-def test_one_member_is_enough_to_find_the_others(make: MakeEither, ensemble: EmbeddedEnsemble) -> None:
-    follow(make, ensemble)
+def test_one_member_is_enough_to_find_the_others(make_client: MakeClient, ensemble: EmbeddedEnsemble) -> None:
+    follow(make_client, ensemble)
 
 
 @pytest.mark.cluster
 @pytest.mark.zk_leaks_allowed("sessions")  # its client is stopped behind it
-def test_one_member_of_a_real_ensemble_is_enough_to_find_the_others(make: MakeEither, zk_cluster: Cluster) -> None:
-    follow(make, zk_cluster)
+def test_one_member_of_a_real_ensemble_is_enough_to_find_the_others(
+    make_client: MakeClient, zk_cluster: Cluster
+) -> None:
+    follow(make_client, zk_cluster)
 
 
-def test_a_client_leaves_a_member_that_has_left_the_ensemble(make: MakeEither, ensemble: EmbeddedEnsemble) -> None:
+def test_a_client_leaves_a_member_that_has_left_the_ensemble(
+    make_client: MakeClient, ensemble: EmbeddedEnsemble
+) -> None:
     leaving = next(member for member in ensemble if member is not ensemble.leader())
     others = [member for member in ensemble if member is not leaving]
     seeds = ",".join(member.hosts for member in [leaving, *others[::-1]])  # in another order than the node's
-    zk = make(seeds, 10.0, follow_config=True, randomize_hosts=False)
+    zk = make_client(seeds, 10.0, follow_config=True, randomize_hosts=False)
     states = States(zk)
     until(lambda: bool(zk.handler.core.hosts.hosts != zk.hosts), zk)
     assert zk.server_address[1] == leaving.port

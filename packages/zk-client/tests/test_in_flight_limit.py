@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from conftest import MakeClient
 from corepair import DATA, CorePair
-from either import MakeEither, make, submit_all
+from worlds import Threads
 
 from zk_client import (
     Client,
@@ -23,8 +24,6 @@ from zk_client import (
 from zk_testing import EmbeddedServer
 from zk_testing.faults import FaultProxy
 from zk_wire import AuthPacket, EmptyResponse, GetDataRequest
-
-__all__ = ["make"]
 
 
 def limited(limit: int, **config: Any) -> CorePair:
@@ -139,7 +138,7 @@ def test_a_limit_that_makes_no_sense_is_refused(options: dict[str, Any]) -> None
         Client(**options)
 
 
-# On sockets, in both worlds
+# On sockets, in every world
 
 
 @pytest.fixture
@@ -158,13 +157,15 @@ def most_on_the_wire(proxy: FaultProxy, since: int) -> int:
     return most
 
 
-def test_a_burst_keeps_to_the_limit_and_every_request_of_it_is_answered(make: MakeEither, proxy: FaultProxy) -> None:
-    zk = make(proxy.hosts, max_in_flight=4)
+def test_a_burst_keeps_to_the_limit_and_every_request_of_it_is_answered(
+    world: Threads, make_client: MakeClient, proxy: FaultProxy
+) -> None:
+    zk = make_client(proxy.hosts, max_in_flight=4)
     zk.create("/a", b"data")
     mark = proxy.mark()
     reads = [zk.operations.get("/a") for _ in range(500)]
     missing = zk.operations.get("/missing")
-    submit_all(zk, [*reads, missing])
+    world.submit_all(zk, [*reads, missing])
     for _ in range(20):
         zk.set("/a", b"data")  # behind all of them
     assert all(read.result()[0] == b"data" for read in reads)
@@ -174,16 +175,15 @@ def test_a_burst_keeps_to_the_limit_and_every_request_of_it_is_answered(make: Ma
 
 
 def test_a_full_client_refuses_while_the_server_is_silent_and_goes_on_afterwards(
-    make: MakeEither, proxy: FaultProxy
+    world: Threads, make_client: MakeClient, proxy: FaultProxy
 ) -> None:
-    zk = make(proxy.hosts, max_in_flight=3, when_full="fail")
+    zk = make_client(proxy.hosts, max_in_flight=3, when_full="fail")
     proxy.freeze()
     reads = [zk.operations.exists("/") for _ in range(3)]
-    submit_all(zk, reads)
+    world.submit_all(zk, reads)
     with pytest.raises(TooManyRequestsError):
         zk.get("/")
     proxy.heal()
-    last = zk.retry(zk.exists, "/") if isinstance(zk, Client) else zk.retry(zk.client.exists, "/")
-    assert last is not None
+    assert zk.retry(zk.exists, "/") is not None
     assert all(read.result() is not None for read in reads)
     assert zk.state is SessionState.CONNECTED

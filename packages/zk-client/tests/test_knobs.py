@@ -1,4 +1,4 @@
-"""What a program may set and do about time: each knob, in both worlds."""
+"""What a program may set and do about time: each knob, in every world."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from conftest import MakeClient
 from corepair import CorePair
-from either import MakeEither, States, make
+from live import States
 
 from zk_client import (
     CallTimeoutError,
@@ -22,8 +23,6 @@ from zk_client import (
 from zk_client._session.timers import Timers
 from zk_testing import EmbeddedServer, Settings
 from zk_testing.faults import FaultProxy
-
-__all__ = ["make"]
 
 CONNECTED, SUSPENDED = SessionState.CONNECTED, SessionState.SUSPENDED
 
@@ -74,12 +73,12 @@ def test_pings_keep_a_quiet_connection_however_soon_its_server_would_count_as_de
     assert "read timeout 0.4 s" in pair.core.reason
 
 
-def test_a_frozen_server_is_left_long_before_the_session_timeout(make: MakeEither, proxy: FaultProxy) -> None:
-    zk = make(proxy.hosts, 20.0, read_timeout=0.4)
+def test_a_frozen_server_is_left_long_before_the_session_timeout(make_client: MakeClient, proxy: FaultProxy) -> None:
+    zk = make_client(proxy.hosts, 20.0, read_timeout=0.4)
     session = zk.session_id
     states = States(zk)
     proxy.freeze()
-    frozen = states.now()
+    frozen = time.monotonic()
     assert states.wait(SUSPENDED) - frozen < 1.4
     proxy.cut()
     proxy.heal()
@@ -91,9 +90,9 @@ def test_a_frozen_server_is_left_long_before_the_session_timeout(make: MakeEithe
 
 
 def test_another_session_timeout_is_asked_for_at_once_and_the_session_goes_on(
-    make: MakeEither, server: EmbeddedServer
+    make_client: MakeClient, server: EmbeddedServer
 ) -> None:
-    zk = make(server.hosts, 3.0)
+    zk = make_client(server.hosts, 3.0)
     zk.create("/mine", b"", ephemeral=True)
     session = zk.session_id
     assert zk.session_timeout == 3.0
@@ -106,9 +105,9 @@ def test_another_session_timeout_is_asked_for_at_once_and_the_session_goes_on(
 
 
 def test_another_session_timeout_waits_for_the_next_connection_unless_told_otherwise(
-    make: MakeEither, server: EmbeddedServer
+    make_client: MakeClient, server: EmbeddedServer
 ) -> None:
-    zk = make(server.hosts, 3.0)
+    zk = make_client(server.hosts, 3.0)
     zk.set_session_timeout(1.6)
     assert zk.exists("/") is not None
     assert zk.session_timeout == 3.0
@@ -116,22 +115,21 @@ def test_another_session_timeout_waits_for_the_next_connection_unless_told_other
     assert zk.session_timeout == 1.6
 
 
-def test_the_server_ends_the_session_after_the_new_timeout(make: MakeEither, server: EmbeddedServer) -> None:
+def test_the_server_ends_the_session_after_the_new_timeout(make_client: MakeClient, server: EmbeddedServer) -> None:
     with FaultProxy(server) as proxy:
-        zk = make(proxy.hosts, 30.0)
+        zk = make_client(proxy.hosts, 30.0)
         zk.create("/mine", b"", ephemeral=True)
         states = States(zk)
         zk.set_session_timeout(0.6, reconnect=True)
         states.wait(SUSPENDED)
         states.wait(CONNECTED)
         zk.exists("/")
-        other = make(server.hosts)
+        other = make_client(server.hosts)
         gone = other.watcher()
         other.exists("/mine", watch=gone)
         proxy.refuse("not_listening")
         proxy.cut()
-        waited = gone.wait(5.0) if isinstance(other, Client) else other.run(gone.wait, 5.0)
-        assert waited is not None
+        assert gone.wait(5.0) is not None
 
 
 @pytest.mark.parametrize("timeout", [0, -1, "10", True])
@@ -143,8 +141,10 @@ def test_a_session_timeout_that_makes_no_sense_is_refused(timeout: Any) -> None:
 # Another connection
 
 
-def test_a_reconnect_on_purpose_keeps_the_session_and_everything_of_it(make: MakeEither, proxy: FaultProxy) -> None:
-    zk = make(proxy.hosts)
+def test_a_reconnect_on_purpose_keeps_the_session_and_everything_of_it(
+    make_client: MakeClient, proxy: FaultProxy
+) -> None:
+    zk = make_client(proxy.hosts)
     zk.create("/mine", b"", ephemeral=True)
     session = zk.session_id
     states = States(zk)
@@ -158,33 +158,29 @@ def test_a_reconnect_on_purpose_keeps_the_session_and_everything_of_it(make: Mak
 # A deadline
 
 
-def test_operations_end_within_the_time_given_and_say_what_is_known(make: MakeEither, proxy: FaultProxy) -> None:
-    zk = make(proxy.hosts)
+def test_operations_end_within_the_time_given_and_say_what_is_known(make_client: MakeClient, proxy: FaultProxy) -> None:
+    zk = make_client(proxy.hosts)
     zk.create("/node")
     proxy.freeze()
     began = time.monotonic()
     with pytest.raises(CallTimeoutError) as read:
-        zk.within(0.2).get("/node") if isinstance(zk, Client) else zk.run(lambda: zk.client.within(0.2).get("/node"))
+        zk.within(0.2).get("/node")
     assert time.monotonic() - began < 1.2
     assert read.value.outcome is Outcome.NOT_APPLIED
     with pytest.raises(CallTimeoutError) as write:
-        within(zk, 0.2, "set", "/node", b"new")
+        zk.within(0.2).set("/node", b"new")
     assert write.value.outcome is Outcome.UNKNOWN
     proxy.heal()
     assert zk.get("/node")[1].version <= 1
 
 
 def test_a_deadline_holds_for_all_that_is_asked_of_it_and_nothing_is_sent_after_it(
-    make: MakeEither, server: EmbeddedServer
+    make_client: MakeClient, server: EmbeddedServer
 ) -> None:
-    zk = make(server.hosts)
-
-    def ask(soon: Any) -> Any:
-        return soon.create("/late")
-
+    zk = make_client(server.hosts)
     soon = zk.within(0.0)
     with pytest.raises(CallTimeoutError, match="over before it began") as late:
-        ask(soon) if isinstance(zk, Client) else zk.run(ask, soon)
+        soon.create("/late")
     assert late.value.outcome is Outcome.NOT_APPLIED
     assert zk.exists("/late") is None
 
@@ -199,62 +195,43 @@ def test_a_deadline_holds_for_all_that_is_asked_of_it_and_nothing_is_sent_after_
     ],
 )
 def test_every_kind_of_operation_is_bounded(
-    make: MakeEither, proxy: FaultProxy, name: str, arguments: tuple[Any, ...]
+    make_client: MakeClient, proxy: FaultProxy, name: str, arguments: tuple[Any, ...]
 ) -> None:
-    zk = make(proxy.hosts)
+    zk = make_client(proxy.hosts)
     zk.create("/tree/branch/leaf", b"", makepath=True)
     proxy.freeze()
     began = time.monotonic()
     with pytest.raises(CallTimeoutError):
-        within(zk, 0.3, name, *arguments)
+        getattr(zk.within(0.3), name)(*arguments)
     assert time.monotonic() - began < 1.3
     proxy.heal()
 
 
-def test_transactions_and_batches_are_bounded_too(make: MakeEither, proxy: FaultProxy) -> None:
-    zk = make(proxy.hosts)
+def test_transactions_and_batches_are_bounded_too(make_client: MakeClient, proxy: FaultProxy) -> None:
+    zk = make_client(proxy.hosts)
     proxy.freeze()
-    for kind in ("transaction", "multi_read"):
-
-        def commit(kind: str = kind) -> Any:
-            draft = getattr((zk if isinstance(zk, Client) else zk.client).within(0.2), kind)()
-            if kind == "transaction":
-                draft.create("/a")
-            else:
-                draft.get("/")
-            return draft.commit()
-
+    for draft in (zk.within(0.2).transaction().create("/a"), zk.within(0.2).multi_read().get("/")):
         with pytest.raises(CallTimeoutError):
-            commit() if isinstance(zk, Client) else zk.run(commit)
+            draft.commit()
     proxy.heal()
 
 
-def test_a_transaction_keeps_to_the_call_timeout(make: MakeEither, proxy: FaultProxy) -> None:
-    zk = make(proxy.hosts, call_timeout=0.2)
+def test_a_transaction_keeps_to_the_call_timeout(make_client: MakeClient, proxy: FaultProxy) -> None:
+    zk = make_client(proxy.hosts, call_timeout=0.2)
     proxy.freeze()
-
-    def commit() -> Any:
-        return (zk if isinstance(zk, Client) else zk.client).transaction().create("/a").commit()
-
     with pytest.raises(CallTimeoutError):
-        commit() if isinstance(zk, Client) else zk.run(commit)
+        zk.transaction().create("/a").commit()
     proxy.heal()
 
 
-def test_in_time_a_bounded_operation_is_as_any_other(make: MakeEither, server: EmbeddedServer) -> None:
-    zk = make(server.hosts)
-    assert within(zk, 10.0, "create", "/a", b"data") == "/a"
-    assert within(zk, 10.0, "get", "/a")[0] == b"data"
-    within(zk, 10.0, "ensure_path", "/b/c")
+def test_in_time_a_bounded_operation_is_as_any_other(make_client: MakeClient, server: EmbeddedServer) -> None:
+    zk = make_client(server.hosts)
+    soon = zk.within(10.0)
+    assert soon.create("/a", b"data") == "/a"
+    assert soon.get("/a")[0] == b"data"
+    soon.ensure_path("/b/c")
     with pytest.raises(NodeExistsError):
-        within(zk, 10.0, "create", "/b/c")
-
-
-def within(zk: Any, seconds: float, name: str, *arguments: Any) -> Any:
-    """Call an operation of the client with a deadline."""
-    if isinstance(zk, Client):
-        return getattr(zk.within(seconds), name)(*arguments)
-    return zk.run(lambda: getattr(zk.client.within(seconds), name)(*arguments))
+        soon.create("/b/c")
 
 
 def test_hosts_are_asked_one_connect_timeout_each() -> None:

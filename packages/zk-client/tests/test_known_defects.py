@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
+from conftest import MakeClient
 from corepair import CorePair
-from either import PATIENCE, MakeEither, States, make, submit_all
+from live import PATIENCE, Background, Events, States, flush
+from worlds import Threads
 
 from zk_client import (
     CallTimeoutError,
-    Client,
     ConnectionLostError,
     OperationTimeoutError,
     SessionClosedError,
@@ -25,8 +24,6 @@ from zk_client import (
 from zk_testing import EmbeddedServer
 from zk_testing.faults import FaultProxy
 from zk_wire import AuthPacket
-
-__all__ = ["make"]
 
 CONNECTED, CONNECTING, SUSPENDED = SessionState.CONNECTED, SessionState.CONNECTING, SessionState.SUSPENDED
 
@@ -43,10 +40,12 @@ def proxy(server: EmbeddedServer) -> Iterator[FaultProxy]:
         yield proxy
 
 
-def test_an_answer_to_a_four_letter_word_is_whole_however_long_it_is(make: MakeEither, server: EmbeddedServer) -> None:
-    zk = make(server.hosts)
+def test_an_answer_to_a_four_letter_word_is_whole_however_long_it_is(
+    world: Threads, make_client: MakeClient, server: EmbeddedServer
+) -> None:
+    zk = make_client(server.hosts)
     names = [f"/watched-by-somebody-{number:04}" for number in range(600)]
-    submit_all(zk, [zk.operations.exists(name, print) for name in names])
+    world.submit_all(zk, [zk.operations.exists(name, print) for name in names])
     zk.exists("/")
     answer = zk.command("wchp")
     assert len(answer) > 8192
@@ -54,16 +53,16 @@ def test_an_answer_to_a_four_letter_word_is_whole_however_long_it_is(make: MakeE
 
 
 def test_requests_made_without_a_connection_block_nobody_however_many_they_are(
-    make: MakeEither, proxy: FaultProxy
+    world: Threads, make_client: MakeClient, proxy: FaultProxy
 ) -> None:
-    zk = make(proxy.hosts)
+    zk = make_client(proxy.hosts)
     states = States(zk)
     proxy.refuse()
     proxy.cut()
     states.wait(SUSPENDED)
     calls = [zk.operations.exists("/") for _ in range(5000)]
     began = time.monotonic()
-    submit_all(zk, calls)
+    world.submit_all(zk, calls)
     assert time.monotonic() - began < 5
     assert not any(call.done for call in calls)
     proxy.heal()
@@ -72,26 +71,27 @@ def test_requests_made_without_a_connection_block_nobody_however_many_they_are(
     assert all(call.result() is not None for call in calls)
 
 
-def test_requests_made_in_a_state_listener_are_sent_and_answered(proxy: FaultProxy) -> None:
-    with Client(proxy.hosts) as zk:
-        answered: list[Any] = []
-        enough = threading.Event()
+def test_requests_made_in_a_state_listener_are_sent_and_answered(
+    world: Threads, make_client: MakeClient, proxy: FaultProxy
+) -> None:
+    zk = make_client(proxy.hosts)
+    begun, answered = Events(), Events()
 
-        def listen(state: SessionState) -> None:
-            if state is SUSPENDED:
-                answered.append([zk.exists_async("/") for _ in range(500)])
-            elif state is CONNECTED:
-                answered.append(zk.exists("/"))
-                enough.set()
+    @world.calling
+    def listen(state: SessionState) -> None:
+        if state is SUSPENDED:
+            begun([zk.exists_async("/") for _ in range(500)])
+        elif state is CONNECTED:
+            answered(zk.exists("/"))
 
-        zk.add_listener(listen)
-        proxy.cut()
-        assert enough.wait(PATIENCE)
-        assert all(call.result(PATIENCE) is not None for call in answered[0])
+    zk.add_listener(listen)
+    proxy.cut()
+    assert answered.wait() != [None]
+    assert all(call.result(PATIENCE) is not None for call in begun.wait()[0])
 
 
-def test_starting_twice_is_starting_once(make: MakeEither, server: EmbeddedServer) -> None:
-    zk = make(server.hosts, start=False)
+def test_starting_twice_is_starting_once(make_client: MakeClient, server: EmbeddedServer) -> None:
+    zk = make_client(server.hosts, start=False)
     zk.start_async()
     zk.start_async()
     zk.start()
@@ -102,9 +102,11 @@ def test_starting_twice_is_starting_once(make: MakeEither, server: EmbeddedServe
     assert zk.session_id == session
 
 
-def test_threads_that_start_a_client_at_once_get_one_session(server: EmbeddedServer) -> None:
-    zk = Client(server.hosts)
-    barrier = threading.Barrier(8)
+def test_threads_that_start_a_client_at_once_get_one_session(
+    world: Threads, make_client: MakeClient, server: EmbeddedServer
+) -> None:
+    zk = make_client(server.hosts, start=False)
+    barrier = world.threading.Barrier(8)
     sessions: list[int | None] = []
 
     def start() -> None:
@@ -112,16 +114,11 @@ def test_threads_that_start_a_client_at_once_get_one_session(server: EmbeddedSer
         zk.start()
         sessions.append(zk.session_id)
 
-    threads = [threading.Thread(target=start) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(PATIENCE)
-    try:
-        assert len(sessions) == 8
-        assert set(sessions) == {zk.session_id}
-    finally:
-        zk.stop()
+    background = Background()
+    for _ in range(8):
+        background(start)
+    background.join()
+    assert sessions == [zk.session_id] * 8
 
 
 def test_connected_is_told_once_the_identities_are_accepted_and_not_before() -> None:
@@ -133,18 +130,18 @@ def test_connected_is_told_once_the_identities_are_accepted_and_not_before() -> 
     assert pair.states == [CONNECTING, CONNECTED]
 
 
-def test_every_done_callback_is_called_once_whenever_it_was_added(server: EmbeddedServer) -> None:
-    with Client(server.hosts) as zk:
-        called: list[str] = []
-        last = threading.Event()
-        call = zk.exists_async("/")
-        call.add_done_callback(lambda call: called.append("first"))
-        call.result()
-        call.add_done_callback(lambda call: called.append("second"))
-        call.add_done_callback(lambda call: called.append("third"))
-        call.add_done_callback(lambda call: last.set())
-        assert last.wait(PATIENCE)
-        assert called == ["first", "second", "third"]
+def test_every_done_callback_is_called_once_whenever_it_was_added(
+    make_client: MakeClient, server: EmbeddedServer
+) -> None:
+    zk = make_client(server.hosts)
+    called = Events()
+    call = zk.exists_async("/")
+    call.add_done_callback(lambda call: called("first"))
+    call.result()
+    for name in ("second", "third"):
+        call.add_done_callback(lambda call, name=name: called(name))
+    flush(zk)
+    assert called.seen == ["first", "second", "third"]
 
 
 def test_a_closed_client_and_a_lost_connection_are_no_expiry_and_every_error_is_caught_by_one_name() -> None:

@@ -9,15 +9,15 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from either import MakeEither, States, make
+from conftest import MakeClient
+from live import States, comes_true
+from worlds import Threads
 
 from zk_client import Host, SessionState, StartTimeoutError
 from zk_client.handlers.resolving import Resolver, numeric
 from zk_client.handlers.threading import ThreadRuntime
 from zk_testing import EmbeddedServer
 from zk_testing.faults import FaultProxy
-
-__all__ = ["make"]
 
 CONNECTED, SUSPENDED, EXPIRED = SessionState.CONNECTED, SessionState.SUSPENDED, SessionState.EXPIRED
 
@@ -64,12 +64,13 @@ def proxies(server: EmbeddedServer) -> Iterator[tuple[FaultProxy, FaultProxy]]:
         yield first, second
 
 
+@pytest.mark.worlds("threads", "asyncio")  # a greenlet asks the hub: see hubbeats
 def test_a_name_whose_address_changed_is_found_at_the_next_reconnect(
-    make: MakeEither, names: Names, proxies: tuple[FaultProxy, FaultProxy]
+    make_client: MakeClient, names: Names, proxies: tuple[FaultProxy, FaultProxy]
 ) -> None:
     first, second = proxies
     names.known["zk.test"] = ("127.0.0.1", first.port)
-    zk = make("zk.test")
+    zk = make_client("zk.test")
     session = zk.session_id
     states = States(zk)
     names.known["zk.test"] = ("127.0.0.1", second.port)
@@ -81,28 +82,31 @@ def test_a_name_whose_address_changed_is_found_at_the_next_reconnect(
     assert zk.session_id == session
 
 
-def test_a_name_that_is_not_known_is_told_with_the_reason(make: MakeEither, names: Names) -> None:
-    zk = make("nobody.test", start=False)
+@pytest.mark.worlds("threads", "asyncio")  # a greenlet asks the hub: see hubbeats
+def test_a_name_that_is_not_known_is_told_with_the_reason(make_client: MakeClient, names: Names) -> None:
+    zk = make_client("nobody.test", start=False)
     with pytest.raises(StartTimeoutError, match=r"cannot resolve 'nobody.test': .*unknown name"):
         zk.start(timeout=0.5)
 
 
+@pytest.mark.worlds("threads", "asyncio")  # a greenlet asks the hub: see hubbeats
 def test_a_resolver_that_hangs_costs_the_connect_timeout_and_the_next_host_is_tried(
-    make: MakeEither, names: Names, server: EmbeddedServer
+    make_client: MakeClient, names: Names, server: EmbeddedServer
 ) -> None:
     names.hanging.add("slow.test")
     began = time.monotonic()
-    zk = make(f"slow.test,{server.hosts}", randomize_hosts=False, connect_timeout=0.4)
+    zk = make_client(f"slow.test,{server.hosts}", randomize_hosts=False, connect_timeout=0.4)
     assert 0.35 < time.monotonic() - began < 1.4
     assert zk.connected
 
 
+@pytest.mark.worlds("threads", "asyncio")  # a greenlet asks the hub: see hubbeats
 def test_a_session_expires_in_time_although_the_resolver_hangs(
-    make: MakeEither, names: Names, proxies: tuple[FaultProxy, FaultProxy]
+    make_client: MakeClient, names: Names, proxies: tuple[FaultProxy, FaultProxy]
 ) -> None:
     first, _ = proxies
     names.known["zk.test"] = ("127.0.0.1", first.port)
-    zk = make("zk.test", 0.9, connect_timeout=30.0)
+    zk = make_client("zk.test", 0.9, connect_timeout=30.0)
     states = States(zk)
     names.hanging.add("zk.test")
     first.cut()
@@ -115,13 +119,16 @@ def test_a_session_expires_in_time_although_the_resolver_hangs(
     states.wait(CONNECTED)
 
 
-def test_stop_returns_although_the_resolver_hangs(make: MakeEither, names: Names) -> None:
+@pytest.mark.worlds("threads", "asyncio")  # a greenlet asks the hub: see hubbeats
+def test_stop_returns_although_the_resolver_hangs(world: Threads, make_client: MakeClient, names: Names) -> None:
     names.hanging.add("slow.test")
-    zk = make("slow.test", start=False)
+    zk = make_client("slow.test", start=False)
     zk.start_async()
     began = time.monotonic()
     zk.stop()
     assert time.monotonic() - began < 2
+    names.go.set()  # the thread that asks ends when the system answers, and not before
+    assert comes_true(lambda: not any(worker.name.startswith("zk-client") for worker in world.workers()))
 
 
 @pytest.mark.parametrize(("name", "family"), [("127.0.0.1", socket.AF_INET), ("::1", socket.AF_INET6)])

@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Iterator
 
 import pytest
+from conftest import MakeClient
 from corepair import DATA, CorePair
-from either import MakeEither, States, make
+from live import States
 
 from zk_client import Client, ConfigurationError, Host, SessionState
 from zk_client._session.machine import CONNECTING, HANDSHAKE
@@ -16,8 +17,6 @@ from zk_client.hosts import HostList
 from zk_testing import EmbeddedServer
 from zk_testing.faults import FaultProxy
 from zk_wire import GetDataRequest
-
-__all__ = ["make"]
 
 CONNECTED, SUSPENDED = SessionState.CONNECTED, SessionState.SUSPENDED
 
@@ -189,7 +188,7 @@ def test_a_pause_between_rounds_ends_when_there_are_new_hosts() -> None:
     assert pair.connects[-1].host == Host("b", 1)
 
 
-# On sockets, in both worlds
+# On sockets, in every world
 
 
 @pytest.fixture
@@ -198,9 +197,11 @@ def proxies() -> Iterator[list[FaultProxy]]:
         yield [a, b, c]
 
 
-def test_the_session_moves_to_the_new_servers_with_all_it_has(make: MakeEither, proxies: list[FaultProxy]) -> None:
+def test_the_session_moves_to_the_new_servers_with_all_it_has(
+    make_client: MakeClient, proxies: list[FaultProxy]
+) -> None:
     a, b, c = proxies
-    zk = make(a.hosts)
+    zk = make_client(a.hosts)
     zk.create("/mine", b"", ephemeral=True)
     session = zk.session_id
     states = States(zk)
@@ -214,10 +215,10 @@ def test_the_session_moves_to_the_new_servers_with_all_it_has(make: MakeEither, 
 
 
 def test_a_client_whose_server_stays_stays_and_finds_the_new_ones_when_it_is_lost(
-    make: MakeEither, proxies: list[FaultProxy]
+    make_client: MakeClient, proxies: list[FaultProxy]
 ) -> None:
     a, b, c = proxies
-    zk = make(f"{a.hosts},{c.hosts}", randomize_hosts=False)
+    zk = make_client(f"{a.hosts},{c.hosts}", randomize_hosts=False)
     states = States(zk)
     zk.set_hosts(f"{a.hosts},{b.hosts}")
     assert zk.exists("/") is not None
@@ -229,12 +230,12 @@ def test_a_client_whose_server_stays_stays_and_finds_the_new_ones_when_it_is_los
     assert zk.server_address[1] == b.port
 
 
-def test_hosts_may_be_set_before_the_start(make: MakeEither, proxies: list[FaultProxy]) -> None:
-    zk = make("127.0.0.1:1", start=False)
+def test_hosts_may_be_set_before_the_start(make_client: MakeClient, proxies: list[FaultProxy]) -> None:
+    zk = make_client("127.0.0.1:1", start=False)
     zk.set_hosts(proxies[0].hosts)
     zk.start()
     assert zk.server_address[1] == proxies[0].port
-    assert proxies[0].hosts in repr(zk if isinstance(zk, Client) else zk.client)
+    assert proxies[0].hosts in repr(zk)
 
 
 def test_the_chroot_cannot_change() -> None:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import threading
+import time
 from collections.abc import Iterator
 
 import pytest
-from either import PATIENCE, MakeEither, States, make, submit_all
+from conftest import MakeClient
+from live import Events, States
+from worlds import Threads
 
-from zk_client import EventType, SessionState, WatchedEvent
+from zk_client import EventType, SessionState
 from zk_testing import EmbeddedServer
 from zk_testing.faults import FaultProxy
-
-__all__ = ["make"]
 
 COUNT = 20_000
 PART = 128 * 1024
@@ -24,32 +24,16 @@ def proxy() -> Iterator[FaultProxy]:
         yield proxy
 
 
-class Seen:
-    """A watch function that knows what it was told."""
-
-    def __init__(self) -> None:
-        self.events: list[WatchedEvent] = []
-        self._changed = threading.Condition()
-
-    def __call__(self, event: WatchedEvent) -> None:
-        with self._changed:
-            self.events.append(event)
-            self._changed.notify_all()
-
-    def wait(self, count: int) -> list[tuple[EventType, str]]:
-        with self._changed:
-            assert self._changed.wait_for(lambda: len(self.events) >= count, PATIENCE), self.events
-            return [(event.type, event.path) for event in self.events]
-
-
 @pytest.mark.slow
-def test_twenty_thousand_watches_are_set_again_in_time_and_in_few_bytes(make: MakeEither, proxy: FaultProxy) -> None:
-    zk = make(proxy.hosts, 30.0)
+def test_twenty_thousand_watches_are_set_again_in_time_and_in_few_bytes(
+    world: Threads, make_client: MakeClient, proxy: FaultProxy
+) -> None:
+    zk = make_client(proxy.hosts, 30.0)
     names = [f"/watched-node-{number:05}" for number in range(COUNT)]
-    seen = Seen()
+    seen = Events()
     for begin in range(0, COUNT, 1000):
         calls = [zk.operations.exists(name, seen) for name in names[begin : begin + 1000]]
-        submit_all(zk, calls)
+        world.submit_all(zk, calls)
         zk.exists("/")  # answered behind them
         assert all(call.done for call in calls)
     states = States(zk)
@@ -60,11 +44,11 @@ def test_twenty_thousand_watches_are_set_again_in_time_and_in_few_bytes(make: Ma
     lost = states.wait(SessionState.SUSPENDED)
     states.wait(SessionState.CONNECTED)
     zk.exists("/")  # answered behind the watches
-    back = states.now() - lost
+    back = time.monotonic() - lost
     created = [names[0], names[COUNT // 2], names[-1]]
     for name in created:
         zk.create(name)
-    assert seen.wait(3) == [(EventType.CREATED, name) for name in created]
+    assert [(event.type, event.path) for event in seen.wait(3)] == [(EventType.CREATED, name) for name in created]
     sent = [p.size for p in proxy.record if p.number > mark and p.kind == "set_watches" and p.direction == "to_server"]
     needed = sum(4 + len(name) for name in names)
     assert max(sent) <= PART
