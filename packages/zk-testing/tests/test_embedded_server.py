@@ -7,6 +7,7 @@ import contextlib
 import io
 import re
 import socket
+import struct
 import threading
 import time
 from collections.abc import Iterator
@@ -355,6 +356,35 @@ def test_sessions_expire_in_an_asyncio_loop() -> None:
                 await asyncio.to_thread(RawClient, server.address)
 
     asyncio.run(talk())
+
+
+@pytest.mark.parametrize("drop", [False, True])
+def test_a_client_that_does_not_read_keeps_no_server_in_a_loop_from_stopping(drop: bool) -> None:
+    most = 60 * 900_000
+    read = GetDataRequest("/a", False).payload()
+    asked = b"".join(struct.pack(">ii", 4 + len(read), xid) + read for xid in range(60))
+
+    async def talk() -> int:
+        server = AsyncEmbeddedServer()
+        await server.start()
+        tree = server.core.tree
+        tree.create("/a", bytes(900_000), tuple(OPEN), zxid=0, time_ms=0, creations=1)
+        with socket.socket() as client:
+            client.setblocking(False)
+            loop = asyncio.get_running_loop()
+            await loop.sock_connect(client, ("127.0.0.1", int(server.address.rpartition(":")[2])))
+            await loop.sock_sendall(client, ClientConnection().connect(ConnectRequest(timeout_ms=10_000)) + asked)
+            await loop.sock_recv(client, 1)  # the rest waits behind it, in the system and in the loop
+            if drop:
+                server.drop_connections()
+            await asyncio.wait_for(server.stop(), 5)
+            got = 0
+            with contextlib.suppress(ConnectionResetError):
+                while data := await loop.sock_recv(client, 1 << 20):
+                    got += len(data)
+        return got
+
+    assert asyncio.run(talk()) < most
 
 
 @contextlib.contextmanager

@@ -29,6 +29,7 @@ class Transports:
         self._tick = tick
         self._transports: dict[Client, asyncio.Transport] = {}
         self._endpoints: dict[Client, Endpoint] = {}
+        self._ending: dict[Client, tuple[asyncio.Transport, Endpoint]] = {}  # closed, but not all is written yet
         self._servers: dict[Endpoint, asyncio.Server] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ms: int | None = None
@@ -49,10 +50,12 @@ class Transports:
             return
         server.close()
         for client in [client for client, other in self._endpoints.items() if other is endpoint]:
-            transport = self._transports.pop(client)
-            del self._endpoints[client]
+            self._close(client)
             endpoint.disconnected(client)
-            transport.close()
+        # A client that does not read must not keep the port: since Python 3.12 the server waits for its connections.
+        for transport, other in tuple(self._ending.values()):
+            if other is endpoint:
+                transport.abort()
         await server.wait_closed()
         if not self._servers and self._timer is not None:
             self._timer.cancel()
@@ -84,8 +87,7 @@ class Transports:
             if pieces:
                 transport.write(b"".join(pieces))
             if client.closed:
-                del self._transports[client], self._endpoints[client]
-                transport.close()
+                self._close(client)
         self.schedule()
 
     def schedule(self) -> None:
@@ -118,9 +120,18 @@ class Transports:
 
     def lost(self, endpoint: Endpoint, client: Client) -> None:
         """The peer has closed."""
+        self._ending.pop(client, None)
         if self._transports.pop(client, None) is not None:
             del self._endpoints[client]
             self.deliver(endpoint.disconnected(client))
+
+    def _close(self, client: Client) -> None:
+        """End a connection when all is written."""
+        transport = self._transports.pop(client)
+        endpoint = self._endpoints.pop(client)
+        if transport.get_write_buffer_size():
+            self._ending[client] = transport, endpoint
+        transport.close()
 
     def _ring(self) -> None:
         self._timer = self._timer_ms = None
