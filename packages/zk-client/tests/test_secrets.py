@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import traceback
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,7 +11,8 @@ import pytest
 from corepair import AUTH_FAILED, CorePair
 
 from zk_client import Client, ConfigurationError
-from zk_wire import AuthPacket, EmptyResponse, GetDataRequest
+from zk_client.transactions import Draft
+from zk_wire import AuthPacket, EmptyResponse, GetDataRequest, make_digest_acl
 
 SECRET, PASSWORD_HEX = "tell-nobody", "00736978"
 CREDENTIAL = f"user:{SECRET}"
@@ -122,3 +124,38 @@ def test_the_look_for_secrets_finds_one() -> None:
     with pytest.raises(AssertionError):
         hidden({"credential": CREDENTIAL})
     assert re.search(SECRET, repr(GetDataRequest(f"/{SECRET}", False)))
+
+
+@pytest.mark.parametrize(
+    "hosts",
+    [
+        f"user:{SECRET}@h1:2181",
+        f"zk://user:{SECRET}@h1:2181/app",
+        f"h1:2181,user:{SECRET}@h2:2181",
+        f"h1:2181/user:{SECRET}@h2//x",
+        [f"user:{SECRET}@h1/x", "h2:2181"],
+        [f"user:{SECRET}@h1", "h2:2181"],
+    ],
+)
+def test_a_credential_in_a_connection_string_is_not_shown_by_the_refusal(hosts: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"\*\*\*@h") as caught:
+        Client(hosts)
+    hidden(caught.value)
+    assert SECRET not in "".join(traceback.format_exception(caught.value, limit=0))
+
+
+def test_what_is_written_into_a_node_is_in_no_log_line_and_no_error() -> None:
+    pair = begin()
+    pair.reply(pair.next(AuthPacket), zxid=0)
+    for call in (
+        pair.operations.set("/a", SECRET.encode()),
+        pair.operations.create("/b", SECRET.encode()),
+        pair.operations.set_acls("/a", [make_digest_acl("user", SECRET, all=True)]),
+        Draft(pair.operations, None).set_data("/a", SECRET.encode()).call(),
+    ):
+        pair.submit(call)
+        hidden(call)
+    pair.send(pair.server.reply(77, 5, EmptyResponse()))  # type: ignore[union-attr]
+    pair.wait_for(20)
+    assert len(pair.done) >= 4
+    inspect(pair)

@@ -41,10 +41,10 @@ def parse_hosts(hosts: str | Iterable[str]) -> tuple[tuple[Host, ...], str]:
     if not isinstance(hosts, str):
         parts = [] if isinstance(hosts, bytes) else list(hosts)
         if not parts or not all(isinstance(part, str) for part in parts):
-            raise ConfigurationError(f"hosts must be a str, or a list of str that is not empty, not {hosts!r}")
+            raise _refused(f"hosts must be a str, or a list of str that is not empty, not {hosts!r}")
         for part in parts[:-1]:
             if "/" in part:
-                raise ConfigurationError(f"hosts {hosts!r}: only the last part may carry the chroot, not {part!r}")
+                raise _refused(f"hosts {hosts!r}: only the last part may carry the chroot, not {part!r}")
         hosts = ",".join(parts)
     listed, slash, rest = hosts.partition("/")
     chroot = slash + rest if rest else ""
@@ -52,7 +52,8 @@ def parse_hosts(hosts: str | Iterable[str]) -> tuple[tuple[Host, ...], str]:
         try:
             check_path(chroot)
         except InvalidPathError as error:
-            raise ConfigurationError(f"hosts {hosts!r}: bad chroot: {error}") from error
+            # Whose text is in this one's, where it is redacted.
+            raise _refused(f"hosts {hosts!r}: bad chroot: {error}") from None
     parsed = tuple(_parse_host(part, hosts) for part in listed.split(","))
     return parsed, chroot
 
@@ -60,23 +61,30 @@ def parse_hosts(hosts: str | Iterable[str]) -> tuple[tuple[Host, ...], str]:
 def _parse_host(part: str, whole: str) -> Host:
     text = part.strip()
     if not text:
-        raise ConfigurationError(f"hosts {whole!r}: empty host; write host:port, separated by single commas")
+        raise _refused(f"hosts {whole!r}: empty host; write host:port, separated by single commas")
     if text.startswith("["):
         name, bracket, rest = text[1:].partition("]")
         if not bracket or (rest and not rest.startswith(":")):
-            raise ConfigurationError(f"hosts {whole!r}: {text!r} is not of the form [IPv6 address]:port")
+            raise _refused(f"hosts {whole!r}: {text!r} is not of the form [IPv6 address]:port")
         port = rest[1:]
     elif text.count(":") > 1:
-        raise ConfigurationError(f"hosts {whole!r}: {text!r} looks like an IPv6 address; write it as [{text}]:port")
+        raise _refused(f"hosts {whole!r}: {text!r} looks like an IPv6 address; write it as [{text}]:port")
     else:
         name, _, port = text.partition(":")
     if not name or any(c.isspace() or c in "@/?#" for c in name):
-        raise ConfigurationError(f"hosts {whole!r}: {name!r} is not a host name or address")
+        raise _refused(f"hosts {whole!r}: {name!r} is not a host name or address")
     if not port:
         return Host(name.lower(), DEFAULT_PORT)
     if not (port.isascii() and port.isdigit()) or not 0 < int(port) < 65536:
-        raise ConfigurationError(f"hosts {whole!r}: port {port!r} of {name!r} is not a number from 1 to 65535")
+        raise _refused(f"hosts {whole!r}: port {port!r} of {name!r} is not a number from 1 to 65535")
     return Host(name.lower(), int(port))
+
+
+def _refused(message: str) -> ConfigurationError:
+    """The error of a connection string; what stands before an `@` in it may be somebody's password."""
+    import re
+
+    return ConfigurationError(re.sub(r"[^,\s'\"]*@", "***@", message))
 
 
 class HostList:

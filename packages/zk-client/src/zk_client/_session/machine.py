@@ -38,7 +38,7 @@ from ..errors import SessionClosedError
 from ..states import ALLOWED, SessionState, WatchedEvent
 from .actions import Action, ChangeState, Connect, Deliver, Disconnect, Log
 from .lost import LostWrites
-from .outage import Outage
+from .outage import DEBUG, INFO, WARNING, Outage
 from .search import Search
 from .steps import Step, ignore
 from .timers import Timers
@@ -60,6 +60,8 @@ else:
 
 IDLE, WAITING, CONNECTING, HANDSHAKE, PREPARING, READY, CLOSING = range(7)
 UNIMPLEMENTED = UnimplementedError.code
+# How a session ends that is ended on purpose: without the server's word, or with it.
+STOPPED, CLOSED = "stopped", "stopped, and its session closed"
 # A read is sent again after a lost connection, but not for ever: its own reply may be what ends the connections.
 MOST_LOSSES = 4
 
@@ -180,12 +182,17 @@ class Machine:
             self._change(SessionState.CONNECTING)  # an interrupt has hit between the two
         self.host = self.hosts.next()
         self.phase = CONNECTING
-        self._log(10, f"connecting to {self.host}")
+        self._log(DEBUG, f"connecting to {self.host}")
         self.actions.append(Connect(self.host, self.config.connect_timeout))
 
-    def _next_attempt(self, now: float, reason: str) -> None:
-        """The attempt failed: the next host at once, or after a pause when all of them were tried."""
-        self._log(*self._outage.failed(now, len(self.hosts), str(self.host), reason))
+    def _next_attempt(self, now: float, reason: str, *, told: bool = False) -> None:
+        """The attempt failed: the next host at once, or after a pause when all of them were tried.
+
+        told: whether the failure has been logged.
+        """
+        level, line = self._outage.failed(now, len(self.hosts), str(self.host), reason)
+        if not told or level >= WARNING:
+            self._log(level, line)
         self.reason = f"disconnected ({self.host}: {reason})"
         if not self.hosts.round_ended:
             self._attempt_at(now)
@@ -241,8 +248,8 @@ class Machine:
         else:
             self._was_read_write = True
             self._search = None
-        since = self._outage.end(now)
-        self._log(20, f"session 0x{self.session_id:x} on {self.host}, timeout {self.timers.timeout:.1f} s{since}")
+        level, since = self._outage.end(now)
+        self._log(level, f"session 0x{self.session_id:x} on {self.host}, timeout {self.timers.timeout:.1f} s{since}")
         self.phase = PREPARING
         if not self._auths:
             self._rearm(now)
@@ -304,7 +311,7 @@ class Machine:
 
     def _drop_persistent(self) -> None:
         for path, listener in self.watches.drop_persistent():
-            self._log(30, f"persistent watch on {path!r} lost: {self.host} does not know persistent watches")
+            self._log(WARNING, f"persistent watch on {path!r} lost: {self.host} does not know persistent watches")
             self._tell(listener, EventType.PERSISTENT_WATCH_REMOVED, path, -1)
 
     def _ready(self, now: float) -> None:
@@ -352,7 +359,7 @@ class Machine:
         poisoned: the oldest unanswered request's reply could not be read; it is not sent again.
         """
         if self.phase == CLOSING:
-            self._finish("stopped", SessionState.CLOSED)
+            self._finish(STOPPED, SessionState.CLOSED)
             return
         connection, self.connection = self.connection, None
         lost: Sequence[Exchange[object]] = connection.close() if connection is not None else []
@@ -366,8 +373,7 @@ class Machine:
         if was == HANDSHAKE:
             self._next_attempt(now, reason)
             return
-        self._outage.begin(now)
-        self._log(20, f"connection to {self.host} lost: {reason}")
+        self._log(*self._outage.lost(now, f"session 0x{self.session_id:x}", str(self.host), reason))
         if was == READY and self.state.is_connected:  # it is not when an interrupt has hit just before it was told
             self._change(SessionState.SUSPENDED)
         self._sort(lost, now, unsent, poisoned)
@@ -375,7 +381,7 @@ class Machine:
             self._watch_zxid = self.last_zxid
         # A server that grants the session and drops it at once must not be asked in a tight loop.
         if was == PREPARING or self._unarmed or not self._proven:
-            self._next_attempt(now, reason)
+            self._next_attempt(now, reason, told=True)
         else:
             self._failures = 0
             self.hosts.restart(self.host)
@@ -448,7 +454,7 @@ class Machine:
     def _lose_session(self, now: float, reason: str) -> None:
         full = f"session 0x{self.session_id:x} expired: {reason}"
         self.reason = full
-        self._log(30, full)
+        self._log(WARNING, full)
         self.session_id, self.password, self._resume = 0, bytes(16), None
         self._was_read_write = False
         self._presented = 0
@@ -476,8 +482,7 @@ class Machine:
         self._search = None
         self.phase = IDLE
         self.reason = reason
-        if state is SessionState.CLOSED:
-            self._log(20, f"session 0x{self.session_id:x} closed: {reason}")
+        self._log(INFO if reason in (STOPPED, CLOSED) else WARNING, self._last_line(reason))
         calls = [call for call in lost if isinstance(call, Call)]
         self._queue.extend(calls)
         for call in calls[: len(calls) - unsent]:
@@ -498,6 +503,16 @@ class Machine:
         self._watch_zxid = None
         self.last_zxid = 0
         self.timers.lease_base = None
+
+    def _last_line(self, reason: str) -> str:
+        if not self.session_id:
+            return f"ended without a session: {reason}"
+        session = f"session 0x{self.session_id:x}"
+        if reason == CLOSED:
+            return f"{session} closed"
+        if self._resume is not None:
+            return f"{session} left open for {self.timers.timeout:.1f} s: {reason}"
+        return f"{session} left to expire, in {self.timers.timeout:.1f} s at most: {reason}"
 
     def _fail_everything(self, error: Callable[[Call[Any], Outcome], BaseException]) -> None:
         for call in self._lost.take():

@@ -13,7 +13,7 @@ from ..errors import CancelledCallError, SessionClosedError, TooManyRequestsErro
 from ..hosts import HostList
 from ..states import SessionState
 from .actions import Disconnect
-from .machine import CLOSING, CONNECTING, HANDSHAKE, IDLE, PREPARING, READY, WAITING, Machine
+from .machine import CLOSED, CLOSING, CONNECTING, HANDSHAKE, IDLE, PREPARING, READY, STOPPED, WAITING, Machine
 from .outage import Outage
 from .steps import Step
 from .timers import Timers
@@ -183,7 +183,7 @@ class Wishes(Machine):
         """
         if self.phase == IDLE:
             if self.state is not SessionState.CLOSED:
-                self._finish("stopped", SessionState.CLOSED)
+                self._finish(STOPPED, SessionState.CLOSED)
             return
         if self.phase == CLOSING:
             return
@@ -203,7 +203,7 @@ class Wishes(Machine):
             return
         if not close_session and self.session_id:
             self._resume = (self.session_id, self.password)
-        self._finish("stopped", SessionState.CLOSED)
+        self._finish(STOPPED, SessionState.CLOSED)
 
     def _close_granted(self, session_id: int) -> None:
         """The answer that `stop` has waited for."""
@@ -211,12 +211,12 @@ class Wishes(Machine):
         self._ask(_wire.CloseSessionRequest(), self._session_closed)
 
     def _session_closed(self, step: Step, now: float) -> None:
-        self._finish("stopped", SessionState.CLOSED)
+        self._finish(CLOSED, SessionState.CLOSED)
 
     def abort(self) -> None:
         """Wait no longer for the end of `stop`: everything unanswered fails, the connection is closed."""
         if self.phase != IDLE:
-            self._finish("stopped", SessionState.CLOSED)
+            self._finish(STOPPED, SessionState.CLOSED)
 
     def ask_for_timeout(self, timeout: float) -> None:
         """Ask for another session timeout, in seconds, with every connection from now on."""
