@@ -13,7 +13,7 @@ pytest.importorskip("kazoo")
 from kazoo.client import KazooClient
 
 from zk_client import Client
-from zk_recipes import Lock, ReadLock, ReadWriteLock, WriteLock
+from zk_recipes import Lock, ReadLock, ReadWriteLock, Semaphore, WriteLock
 from zk_testing.member import ZooKeeperServer
 
 MakeClient = Callable[..., Client]
@@ -143,3 +143,33 @@ def test_a_writer_of_kazoo_that_waits_does_not_overtake_our_downgrade(make_clien
     mine.read_lock.release()
     assert waiting.finish() is True
     other.release()
+
+
+# A semaphore
+
+
+def test_kazoos_semaphore_and_ours_share_the_leases(make_client: MakeClient, kazoo: Any) -> None:
+    client = make_client()
+    one, two = Semaphore(client, PATH, "ours", max_leases=2), Semaphore(client, PATH, max_leases=2)
+    other, late = kazoo.Semaphore(PATH, "theirs", max_leases=2), kazoo.Semaphore(PATH, "late", max_leases=2)
+    with one:
+        assert other.acquire(blocking=False) is True
+        assert late.acquire(blocking=False) is False and two.acquire(blocking=False) is False
+        assert sorted(one.lease_holders()) == sorted(other.lease_holders()) == ["ours", "theirs"]
+        waiting = Waiting(lambda: two.acquire(timeout=PATIENCE))
+        wait_for_children(client, f"{PATH}-__lock__", 1)
+        other.release()
+        assert waiting.finish() is True
+        waiting = Waiting(lambda: late.acquire(timeout=PATIENCE))
+        wait_for_children(client, f"{PATH}-__lock__", 1)
+    assert waiting.finish() is True
+    late.release()
+    two.release()
+
+
+def test_a_number_of_leases_that_differs_is_refused_on_both_sides(make_client: MakeClient, kazoo: Any) -> None:
+    client = make_client()
+    with Semaphore(client, PATH, max_leases=2), pytest.raises(ValueError, match="max leases: 2, expected: 3"):
+        kazoo.Semaphore(PATH, max_leases=3).acquire(blocking=False)
+    with pytest.raises(ValueError, match="has 2 leases, not 3"):
+        Semaphore(client, PATH, max_leases=3).acquire(blocking=False)

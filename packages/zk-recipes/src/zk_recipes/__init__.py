@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from .queue import AsyncQueue, Queue
     from .reentrant import AsyncReentrantLock, ReentrantLock
     from .rwlock import AsyncReadLock, AsyncReadWriteLock, AsyncWriteLock, ReadLock, ReadWriteLock, WriteLock
+    from .semaphore import AsyncSemaphore, Semaphore
     from .shared_value import AsyncSharedValue, SharedListening, SharedReading, SharedValue
     from .watchers import AsyncChildrenWatch, AsyncDataWatch, ChildrenWatch, DataWatch
 
@@ -55,6 +56,7 @@ _ROOMS = {
     "AsyncReadLock": "rwlock",
     "AsyncReadWriteLock": "rwlock",
     "AsyncReentrantLock": "reentrant",
+    "AsyncSemaphore": "semaphore",
     "AsyncSetPartitioner": "partitioner",
     "AsyncSharedValue": "shared_value",
     "AsyncWriteLock": "rwlock",
@@ -81,6 +83,7 @@ _ROOMS = {
     "ReadWriteNaming": "naming",
     "RecipeTimeoutError": "errors",
     "ReentrantLock": "reentrant",
+    "Semaphore": "semaphore",
     "SetPartitioner": "partitioner",
     "SharedListening": "shared_value",
     "SharedReading": "shared_value",
@@ -119,6 +122,7 @@ __all__ = [
     "AsyncReadLock",
     "AsyncReadWriteLock",
     "AsyncReentrantLock",
+    "AsyncSemaphore",
     "AsyncSetPartitioner",
     "AsyncSharedValue",
     "AsyncWriteLock",
@@ -145,6 +149,7 @@ __all__ = [
     "ReadWriteNaming",
     "RecipeTimeoutError",
     "ReentrantLock",
+    "Semaphore",
     "SetPartitioner",
     "SharedListening",
     "SharedReading",

@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 RELEASE_BOUND = 5.0
 
 # How often a join creates the parents anew that somebody deletes at the same time.
-_PARENT_TRIES = 3
+PARENT_TRIES = 3
 
 
 class Place(NamedTuple):
@@ -76,11 +76,7 @@ class Queue:
         while True:
             try:
                 attempt.check()
-                if port.state in WAITING:
-                    if not blocking:
-                        message = f'"{self.path}" not tried: the session is {port.state}'
-                        raise ConnectionLostError(self.path, message=message, outcome=Outcome.NOT_APPLIED)
-                    await attempt.sleep()
+                if await self.waits_for_session(attempt, blocking):
                     continue
                 if place is None or place.node.session_id != port.session_id:
                     place = await self._join(attempt)
@@ -104,8 +100,19 @@ class Queue:
             except NoNodeError:
                 # Somebody deletes the parents while they are created. (A missing chroot looks the same, for ever.)
                 parents_lost += 1
-                if parents_lost == _PARENT_TRIES:
+                if parents_lost == PARENT_TRIES:
                     raise
+
+    async def waits_for_session(self, attempt: Attempt, blocking: bool) -> bool:
+        """Wait while no connection serves us; False when one does. Who does not wait gets a ConnectionLostError."""
+        state = attempt.port.state
+        if state not in WAITING:
+            return False
+        if not blocking:
+            message = f'"{self.path}" not tried: the session is {state}'
+            raise ConnectionLostError(self.path, message=message, outcome=Outcome.NOT_APPLIED)
+        await attempt.sleep()
+        return True
 
     async def leave(self, node: OwnNode, was_held: bool) -> bool:
         """Delete our node; True when it was there until now. Bounded; the rest is done in the background."""

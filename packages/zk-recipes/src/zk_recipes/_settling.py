@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from zk_wire import ConnectionLostError, OperationTimeoutError, Outcome
+from zk_wire import ConnectionLostError, CreateResult, OperationTimeoutError, Outcome
 
 from ._waiting import DEAD, FIRST_PAUSE, LONGEST_PAUSE, PASSING
 
@@ -17,22 +17,24 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from zk_client import Operation, Port
+    from zk_wire import Stat
 
 
-async def commit_witnessed(port: Port, operations: Sequence[Operation], witness: str, session_id: int) -> None:
+async def commit_witnessed(port: Port, operations: Sequence[Operation], witness: str, session_id: int) -> Stat | None:
     """Apply all operations or none. witness: the path of the node that one of them creates.
 
+    Returns the new node's Stat, or None where the server does not give it (it does for a Create2Request, since 3.5).
     Raises as `Port.commit`. An error whose outcome is still UNKNOWN means that the session has ended, or the port's
     time: who gets it has to leave the rest to `background_delete`.
     """
     try:
-        await port.commit(operations)
+        results = await port.commit(operations)
     except PASSING as error:
         if error.outcome is not Outcome.UNKNOWN:
             raise
         unknown = error
     else:
-        return
+        return next((result.stat for result in results if isinstance(result, CreateResult)), None)
     pause = FIRST_PAUSE
     while port.session_id == session_id and port.state not in DEAD:
         try:
@@ -47,6 +49,6 @@ async def commit_witnessed(port: Port, operations: Sequence[Operation], witness:
         if port.session_id != session_id:
             break
         if stat is not None and stat.ephemeral_owner == session_id:
-            return
+            return stat
         raise ConnectionLostError(witness, outcome=Outcome.NOT_APPLIED) from unknown
     raise unknown

@@ -24,7 +24,7 @@ from .naming import LOCKS, Naming, chosen
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import TracebackType
-    from typing import Self
+    from typing import ClassVar, Self
 
     from zk_client import HasPort, Scope
     from zk_wire import CheckVersionRequest
@@ -74,6 +74,8 @@ class AsyncLock:
     LockInUseError at once (kazoo blocks there, for ever in a single thread). An object whose lock was lost can acquire
     again.
     """
+
+    _WHAT: ClassVar[str] = "lock"
 
     def __init__(
         self,
@@ -269,7 +271,7 @@ class AsyncLock:
     # Holding
 
     def _hold(self, node: OwnNode) -> None:
-        holding = self._holding = Holding(self._port, self._path, node)
+        holding = self._holding = Holding(self._port, self._path, node, self._WHAT)
         if self._on_lost is not None:
             self._keep(holding, self._on_lost)
 
