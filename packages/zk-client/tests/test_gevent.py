@@ -10,9 +10,20 @@ import pytest
 pytest.importorskip("gevent")
 
 import gevent
-from greenlets import greenlets
+from greenlets import greenlets, until
 
-from zk_client import Client, ConfigurationError, GeventRuntime, SessionState
+from zk_client import (
+    Client,
+    ConfigurationError,
+    GeventRuntime,
+    Host,
+    NoNodeError,
+    Observer,
+    RequestEnded,
+    RequestStarted,
+    SessionState,
+    WatchedEvent,
+)
 from zk_testing import EmbeddedServer
 
 
@@ -66,3 +77,86 @@ def test_a_client_is_refused_to_other_threads(zk: Client) -> None:
 def test_the_runtime_can_be_handed_in(server: EmbeddedServer) -> None:
     with Client(server.hosts, runtime=GeventRuntime()) as zk:
         assert zk.runtime.name == "gevent"
+
+
+class Looker(Observer):
+    """Keeps what it is told, by kind, and in which greenlet."""
+
+    def __init__(self) -> None:
+        self.told: dict[str, list[object]] = {}
+        self.greenlets: dict[str, set[object]] = {}
+
+    def _note(self, kind: str, what: object) -> None:
+        self.told.setdefault(kind, []).append(what)
+        self.greenlets.setdefault(kind, set()).add(gevent.getcurrent())
+
+    def request_started(self, request: RequestStarted) -> None:
+        self._note("started", request.operation)
+
+    def request_ended(self, request: RequestEnded) -> None:
+        self._note("ended", (request.started.operation, type(request.error).__name__, request.size > 0))
+
+    def state_changed(self, state: SessionState) -> None:
+        self._note("state", state)
+
+    def watch_delivered(self, event: WatchedEvent) -> None:
+        self._note("watch", (event.type, event.path))
+
+    def connecting(self, host: Host) -> None:
+        self._note("connecting", host.port)
+
+    def disconnected(self, reason: str) -> None:
+        self._note("disconnected", bool(reason))
+
+
+def live(zk: Client, server: EmbeddedServer, looker: Looker) -> None:
+    """A short life of which everything is told."""
+    seen = zk.watcher()
+    zk.create("/watched")
+    zk.get("/watched", watch=seen)
+    zk.delete("/watched")
+    with pytest.raises(NoNodeError):
+        zk.get("/watched")
+    seen.wait(5.0)
+    server.drop_connections()
+    until(lambda: looker.told["state"].count(SessionState.CONNECTED) == 2 and zk.connected, "connected again")
+    assert zk.exists("/watched") is None
+    zk.stop()
+
+
+def test_observers_are_told_the_same_as_under_threads(server: EmbeddedServer) -> None:
+    told = []
+    for runtime in ("gevent", "threads"):
+        looker = Looker()
+        with Client(server.hosts, runtime=runtime, observers=[looker]) as zk:  # type: ignore[arg-type]
+            live(zk, server, looker)
+        until(lambda looker=looker: len(looker.told.get("ended", ())) == 5, "every end is told")  # type: ignore[misc]
+        told.append(looker.told)
+    assert told[0] == told[1]
+    assert greenlets() == []
+
+
+def test_only_the_start_of_a_request_is_told_in_the_callers_greenlet(server: EmbeddedServer) -> None:
+    looker = Looker()
+    with Client(server.hosts, runtime="gevent", observers=[looker]) as zk:
+        live(zk, server, looker)
+    assert looker.greenlets["started"] == {gevent.getcurrent()}
+    for kind in ("ended", "state", "watch", "connecting", "disconnected"):
+        assert gevent.getcurrent() not in looker.greenlets[kind]
+        assert gevent.get_hub() not in looker.greenlets[kind]
+
+
+def test_an_observer_may_wait_and_call_the_client(server: EmbeddedServer) -> None:
+    class Caller(Observer):
+        def __init__(self) -> None:
+            self.found: list[object] = []
+
+        def state_changed(self, state: SessionState) -> None:
+            if state is SessionState.CONNECTED:
+                gevent.sleep(0)
+                self.found.append(zk.exists("/"))
+
+    caller = Caller()
+    with Client(server.hosts, runtime="gevent", observers=[caller]) as zk:
+        until(lambda: len(caller.found) == 1, "the observer was answered")
+    assert caller.found != [None]
