@@ -107,13 +107,12 @@ def test_only_the_end_of_a_session_leaves_doubt() -> None:
 
 @pytest.mark.parametrize("kind", ["lose reply", "freeze", "cut"])
 def test_the_search_finds_a_naive_counter(kind: str) -> None:
-    found = 0
     for seed in range(60):
         try:
             search(seed, NaiveCounter, Faults(0.3, 6, (kind,)))  # type: ignore[arg-type]
         except (SimulationFailedError, AssertionError):
-            found += 1
-    assert found
+            return
+    pytest.fail("nothing found")
 
 
 # What it keeps

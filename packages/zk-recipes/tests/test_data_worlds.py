@@ -8,7 +8,17 @@ from collections.abc import Awaitable, Callable, Iterator
 import pytest
 
 from zk_client import AsyncClient, Client
-from zk_recipes import AsyncCounter, AsyncQueue, AsyncSharedValue, Counter, Queue, SharedReading, SharedValue
+from zk_recipes import (
+    AsyncCounter,
+    AsyncLockingQueue,
+    AsyncQueue,
+    AsyncSharedValue,
+    Counter,
+    LockingQueue,
+    Queue,
+    SharedReading,
+    SharedValue,
+)
 from zk_testing import EmbeddedServer
 
 PATIENCE = 20.0
@@ -130,5 +140,41 @@ def test_a_queue_in_gevent(server: EmbeddedServer) -> None:
         queue.put(b"soon")
         assert len(queue) == 2
         assert [queue.get(), queue.get(), queue.get()] == [b"soon", b"later", None]
+
+    in_gevent(server, body)
+
+
+def test_a_locking_queue_in_asyncio(server: EmbeddedServer) -> None:
+    async def body(zk: AsyncClient) -> None:
+        mine, other = AsyncLockingQueue(zk, "/queue"), AsyncLockingQueue(zk, "/queue")
+        waiting = [asyncio.create_task(queue.get()) for queue in (mine, other)]
+        await mine.put_all([b"1", b"2"])
+        assert sorted(await asyncio.gather(*waiting)) == [b"1", b"2"]  # type: ignore[type-var]
+        assert await mine.consume() and await other.release()
+        waiting = [asyncio.create_task(mine.get())]
+        assert await waiting[0] == b"2"
+        assert await mine.consume() and await mine.length() == 0
+        stuck = asyncio.create_task(mine.get())
+        while not (await zk.exists("/queue/waiting")) or not await zk.get_children("/queue/waiting"):
+            pass
+        stuck.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await stuck
+        while await zk.get_children("/queue/waiting"):
+            pass
+
+    in_asyncio(server, body)
+
+
+def test_a_locking_queue_in_gevent(server: EmbeddedServer) -> None:
+    def body(zk: Client) -> None:
+        import gevent
+
+        queue = LockingQueue(zk, "/queue")
+        waiting = gevent.spawn(queue.get)
+        gevent.sleep(0)
+        LockingQueue(zk, "/queue").put(b"1")
+        assert waiting.get(timeout=PATIENCE) == b"1"
+        assert queue.consume() and len(queue) == 0
 
     in_gevent(server, body)

@@ -77,12 +77,12 @@ def errors() -> Iterator[list[str]]:
 
 
 def search(seed: int, queue_type: type[AsyncQueue] = AsyncQueue, faults: Faults = FAULTS) -> None:
-    """Let two clients put entries and two get them, and count how often each entry was seen."""
-    world = DataWorld(seed, 4, faults=faults)
+    """Let a client put entries and two get them, and count how often each entry was seen."""
+    world = DataWorld(seed, 3, faults=faults)
     sim = world.sim
     allowed: dict[bytes, set[int]] = {}
     got: Tally[bytes] = Tally()
-    producing = 2
+    producing = 1
     doubts: list[bytes] = []
 
     def alive(client: Client, session: int | None) -> bool:
@@ -91,7 +91,7 @@ def search(seed: int, queue_type: type[AsyncQueue] = AsyncQueue, faults: Faults 
     async def put(client: Client, number: int) -> None:
         nonlocal producing
         queue = queue_type(client, PATH)
-        for turn in range(3):
+        for turn in range(4):
             value = f"{number}.{turn}".encode()
             session = client.session_id
             try:
@@ -108,7 +108,7 @@ def search(seed: int, queue_type: type[AsyncQueue] = AsyncQueue, faults: Faults 
     async def get(client: Client) -> None:
         queue = queue_type(client, PATH)
         idle = 0
-        while idle < 3:
+        while idle < 2:
             session = client.session_id
             try:
                 value = await world.do(client, queue.get())
@@ -127,9 +127,8 @@ def search(seed: int, queue_type: type[AsyncQueue] = AsyncQueue, faults: Faults 
     with errors() as logged:
         world.finish(
             put(world.clients[0], 0),
-            put(world.clients[1], 1),
+            get(world.clients[1]),
             get(world.clients[2]),
-            get(world.clients[3]),
             world.trouble(5 if faults.limit else 0),
         )
     for path in world.server.paths():
@@ -155,13 +154,12 @@ def test_every_entry_is_got_once_whatever_goes_wrong(chunk: int) -> None:
 
 @pytest.mark.parametrize("queue_type", [NaiveQueue, ForgetsTheCancelled])
 def test_the_search_finds_a_naive_queue(queue_type: type[AsyncQueue]) -> None:
-    found = 0
     for seed in range(150):
         try:
             search(seed, queue_type, FAULTS if queue_type is ForgetsTheCancelled else Faults(0.2, 6, ("lose reply",)))
         except (SimulationFailedError, AssertionError):
-            found += 1
-    assert found
+            return
+    pytest.fail("nothing found")
 
 
 # One at a time

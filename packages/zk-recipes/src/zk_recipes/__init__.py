@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     )
     from .lease import AsyncLease, Lease
     from .lock import AsyncLock, Lock
+    from .locking_queue import AsyncLockingQueue, LockingQueue
     from .naming import Naming, ReadWriteNaming
     from .non_blocking_lease import (
         AsyncMultiNonBlockingLease,
@@ -49,6 +50,7 @@ _ROOMS = {
     "AsyncDataWatch": "watchers",
     "AsyncLease": "lease",
     "AsyncLock": "lock",
+    "AsyncLockingQueue": "locking_queue",
     "AsyncMultiNonBlockingLease": "non_blocking_lease",
     "AsyncNonBlockingLease": "non_blocking_lease",
     "AsyncPatientChildrenWatch": "patient",
@@ -71,6 +73,7 @@ _ROOMS = {
     "LockNotOwnedError": "errors",
     "LockTimeout": "errors",
     "LockUpgradeError": "errors",
+    "LockingQueue": "locking_queue",
     "MultiNonBlockingLease": "non_blocking_lease",
     "Naming": "naming",
     "NonBlockingLease": "non_blocking_lease",
@@ -115,6 +118,7 @@ __all__ = [
     "AsyncDataWatch",
     "AsyncLease",
     "AsyncLock",
+    "AsyncLockingQueue",
     "AsyncMultiNonBlockingLease",
     "AsyncNonBlockingLease",
     "AsyncPatientChildrenWatch",
@@ -137,6 +141,7 @@ __all__ = [
     "LockNotOwnedError",
     "LockTimeout",
     "LockUpgradeError",
+    "LockingQueue",
     "MultiNonBlockingLease",
     "Naming",
     "NonBlockingLease",
