@@ -1,4 +1,4 @@
-"""Blocking and awaited watches are one thing: the same members, signatures and words."""
+"""Blocking and awaited watches, and caches, are one thing: the same members, signatures and words."""
 
 from __future__ import annotations
 
@@ -8,18 +8,27 @@ import pytest
 from sim_world import World
 
 from zk_recipes import (
+    AsyncChildrenCache,
     AsyncChildrenWatch,
     AsyncDataWatch,
+    AsyncNodeCache,
     AsyncPatientChildrenWatch,
+    AsyncTreeCache,
+    ChildrenCache,
     ChildrenWatch,
     DataWatch,
+    NodeCache,
     PatientChildrenWatch,
+    TreeCache,
 )
 
 PAIRS = [
     (AsyncDataWatch, DataWatch),
     (AsyncChildrenWatch, ChildrenWatch),
     (AsyncPatientChildrenWatch, PatientChildrenWatch),
+    (AsyncTreeCache, TreeCache),
+    (AsyncChildrenCache, ChildrenCache),
+    (AsyncNodeCache, NodeCache),
 ]
 OF_THE_WORKER = {"due", "attend"}
 

@@ -10,6 +10,8 @@ from ._version import __version__
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ._mirror import CachedNode, CacheEvent, CacheEventKind
+    from .caches import AsyncChildrenCache, AsyncNodeCache, AsyncTreeCache, ChildrenCache, NodeCache, TreeCache
     from .counter import AsyncCounter, Counter
     from .errors import (
         LockCancelledError,
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
 
 # Which module each name is loaded from.
 _ROOMS = {
+    "AsyncChildrenCache": "caches",
     "AsyncChildrenWatch": "watchers",
     "AsyncCounter": "counter",
     "AsyncDataWatch": "watchers",
@@ -52,6 +55,7 @@ _ROOMS = {
     "AsyncLock": "lock",
     "AsyncLockingQueue": "locking_queue",
     "AsyncMultiNonBlockingLease": "non_blocking_lease",
+    "AsyncNodeCache": "caches",
     "AsyncNonBlockingLease": "non_blocking_lease",
     "AsyncPatientChildrenWatch": "patient",
     "AsyncQueue": "queue",
@@ -61,7 +65,12 @@ _ROOMS = {
     "AsyncSemaphore": "semaphore",
     "AsyncSetPartitioner": "partitioner",
     "AsyncSharedValue": "shared_value",
+    "AsyncTreeCache": "caches",
     "AsyncWriteLock": "rwlock",
+    "CacheEvent": "_mirror",
+    "CacheEventKind": "_mirror",
+    "CachedNode": "_mirror",
+    "ChildrenCache": "caches",
     "ChildrenWatch": "watchers",
     "Counter": "counter",
     "DataWatch": "watchers",
@@ -76,6 +85,7 @@ _ROOMS = {
     "LockingQueue": "locking_queue",
     "MultiNonBlockingLease": "non_blocking_lease",
     "Naming": "naming",
+    "NodeCache": "caches",
     "NonBlockingLease": "non_blocking_lease",
     "NumbersExhaustedError": "errors",
     "PartitionState": "partitioner",
@@ -91,6 +101,7 @@ _ROOMS = {
     "SharedListening": "shared_value",
     "SharedReading": "shared_value",
     "SharedValue": "shared_value",
+    "TreeCache": "caches",
     "UndecidedError": "errors",
     "UnreadableDataError": "errors",
     "WatchInUseError": "errors",
@@ -113,6 +124,7 @@ def __dir__() -> list[str]:
 
 
 __all__ = [
+    "AsyncChildrenCache",
     "AsyncChildrenWatch",
     "AsyncCounter",
     "AsyncDataWatch",
@@ -120,6 +132,7 @@ __all__ = [
     "AsyncLock",
     "AsyncLockingQueue",
     "AsyncMultiNonBlockingLease",
+    "AsyncNodeCache",
     "AsyncNonBlockingLease",
     "AsyncPatientChildrenWatch",
     "AsyncQueue",
@@ -129,7 +142,12 @@ __all__ = [
     "AsyncSemaphore",
     "AsyncSetPartitioner",
     "AsyncSharedValue",
+    "AsyncTreeCache",
     "AsyncWriteLock",
+    "CacheEvent",
+    "CacheEventKind",
+    "CachedNode",
+    "ChildrenCache",
     "ChildrenWatch",
     "Counter",
     "DataWatch",
@@ -144,6 +162,7 @@ __all__ = [
     "LockingQueue",
     "MultiNonBlockingLease",
     "Naming",
+    "NodeCache",
     "NonBlockingLease",
     "NumbersExhaustedError",
     "PartitionState",
@@ -159,6 +178,7 @@ __all__ = [
     "SharedListening",
     "SharedReading",
     "SharedValue",
+    "TreeCache",
     "UndecidedError",
     "UnreadableDataError",
     "WatchInUseError",
