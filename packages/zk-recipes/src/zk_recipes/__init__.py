@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ._mirror import CachedNode, CacheEvent, CacheEventKind
     from .caches import AsyncChildrenCache, AsyncNodeCache, AsyncTreeCache, ChildrenCache, NodeCache, TreeCache
     from .counter import AsyncCounter, Counter
+    from .durable_lease import AsyncDurableLease, DurableLease
     from .errors import (
         LockCancelledError,
         LockInUseError,
@@ -51,6 +52,7 @@ _ROOMS = {
     "AsyncChildrenWatch": "watchers",
     "AsyncCounter": "counter",
     "AsyncDataWatch": "watchers",
+    "AsyncDurableLease": "durable_lease",
     "AsyncLease": "lease",
     "AsyncLock": "lock",
     "AsyncLockingQueue": "locking_queue",
@@ -74,6 +76,7 @@ _ROOMS = {
     "ChildrenWatch": "watchers",
     "Counter": "counter",
     "DataWatch": "watchers",
+    "DurableLease": "durable_lease",
     "Lease": "lease",
     "Lock": "lock",
     "LockCancelledError": "errors",
@@ -128,6 +131,7 @@ __all__ = [
     "AsyncChildrenWatch",
     "AsyncCounter",
     "AsyncDataWatch",
+    "AsyncDurableLease",
     "AsyncLease",
     "AsyncLock",
     "AsyncLockingQueue",
@@ -151,6 +155,7 @@ __all__ = [
     "ChildrenWatch",
     "Counter",
     "DataWatch",
+    "DurableLease",
     "Lease",
     "Lock",
     "LockCancelledError",

@@ -20,6 +20,7 @@ from zk_wire import (
     CreateMode,
     CreateRequest,
     CreateResult,
+    CreateTTLRequest,
     DeleteRequest,
     DeleteResult,
     EventType,
@@ -43,7 +44,9 @@ if TYPE_CHECKING:
 
     from .sim import Simulation
 
-SimulatedOperation = CreateRequest | Create2Request | DeleteRequest | SetDataRequest | CheckVersionRequest
+SimulatedOperation = (
+    CreateRequest | Create2Request | CreateTTLRequest | DeleteRequest | SetDataRequest | CheckVersionRequest
+)
 SimulatedResult = CreateResult | DeleteResult | SetDataResult | CheckResult
 SimulatedReadResult = tuple["bytes | None", Stat] | list[str] | ServerError
 
@@ -276,12 +279,28 @@ class SimulatedServer:
         if isinstance(operation, SetDataRequest):
             return SetDataResult(self.set(session_id, operation.path or "", operation.data, operation.version))
         mode = CreateMode(operation.flags)
-        if mode.is_container or mode.is_ttl:
+        ttl_ms = operation.ttl_ms if isinstance(operation, CreateTTLRequest) else None
+        if mode.is_container or mode.is_ttl is (ttl_ms is None):
             raise UnimplementedError(operation.path)
         path, stat = self.create(
             session_id, operation.path, operation.data, ephemeral=mode.is_ephemeral, sequence=mode.is_sequential
         )
-        return CreateResult(path, stat if isinstance(operation, Create2Request) else None)
+        if ttl_ms is not None and not self._is_rehearsal:
+            self._expect_the_end(path, stat.czxid, ttl_ms)
+        return CreateResult(path, None if isinstance(operation, CreateRequest) else stat)
+
+    def _expect_the_end(self, path: str, czxid: int, ttl_ms: int) -> None:
+        """Delete a node some time after it has not been written to for so long."""
+        node = self._nodes.get(path)
+        if node is None or node.czxid != czxid:
+            return
+        if node.mtime + ttl_ms > self._time_ms() or node.children:
+            when = max(node.mtime + ttl_ms, self._time_ms()) / 1000 + self.simulation.between(0.001, 0.5)
+            self.simulation.call_at(when, lambda: self._expect_the_end(path, czxid, ttl_ms))
+            return
+        self._note(f"has the time of {path} run out")
+        self._advance()
+        self._remove(path)
 
     def set_counter(self, path: str, counter: int) -> None:
         """Forge the number the next sequential child of *path* gets."""

@@ -1,0 +1,298 @@
+"""A lease that outlives its session, in virtual time and on running servers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sim_world import World
+
+from zk_client import AsyncClient, ConfigurationError, TransactionFailedError
+from zk_client import Client as BlockingClient
+from zk_recipes import AsyncDurableLease, DurableLease, LockCancelledError, LockInUseError, LockLostError, LockTimeout
+from zk_testing import EmbeddedServer, Settings
+from zk_testing.member import ZooKeeperServer
+from zk_testing.sim import SimulationFailedError
+from zk_testing.simclient import NO_FAULTS, Faults
+from zk_wire import SetDataRequest, ZooKeeperError
+
+PATH = "/leases/one"
+HELD = PATH + "/held"
+
+
+def lease(world: World, number: int = 0, duration: float = 5.0) -> AsyncDurableLease:
+    return AsyncDurableLease(world.clients[number], PATH, duration, f"client-{number}")
+
+
+def claims(world: World) -> list[str]:
+    return [path for path in world.server.paths() if path.startswith(HELD + "/")]
+
+
+def campaign(
+    seed: int, kind: type[AsyncDurableLease] = AsyncDurableLease, *, clients: int = 3, faults: Faults = NO_FAULTS
+) -> None:
+    """Let clients acquire, renew, forget, release and be cancelled; look on at every step."""
+    world = World(seed, clients, faults=faults)
+    sim = world.sim
+    leases = [kind(client, PATH, 5.0, f"client-{number}") for number, client in enumerate(world.clients)]
+    tokens: list[int] = []
+
+    def alone() -> None:
+        holders = [lease for lease in leases if lease.is_acquired]
+        assert len(holders) <= 1, f"held at once: {holders}"
+
+    sim.always(alone)
+
+    async def use(number: int) -> None:
+        mine, port = leases[number], world.clients[number].port
+        for _ in range(2):
+            await sim.sleep(sim.between(0.0, 3.0))
+            try:
+                if not await mine.acquire(timeout=sim.between(5.0, 40.0)):
+                    continue
+                token, guard = mine.token, mine.guard()
+                assert token is not None
+                if mine.is_acquired:
+                    assert token > max(tokens, default=0), f"token {token} after {tokens}"
+                    tokens.append(token)
+                await sim.sleep(sim.between(0.0, 7.0))
+                if sim.random() < 0.5 and mine.is_acquired:
+                    await mine.renew()
+                    guard = mine.guard()
+                others = any(other.is_acquired for other in leases if other is not mine)
+                try:
+                    await port.commit([guard, SetDataRequest("/protected", b"", -1)])
+                except TransactionFailedError:
+                    pass
+                else:
+                    assert not others, "a transaction guarded by an old lease went through"
+                if sim.random() < 0.7:
+                    await mine.release()
+            except ZooKeeperError as error:
+                sim.note(f"client-{number}", f"gives up: {error!r}")
+
+    async def prepare() -> None:
+        world.server.ensure_path("/protected")
+
+    sim.spawn(prepare(), "prepare")
+    for number in range(clients):
+        sim.spawn(use(number), f"user {number}", home=world.clients[number])
+    sim.run()
+    assert [path for path in world.server.paths() if path.count("/") > 3] == []
+    assert [leak for client in world.clients for leak in client.leaks()] == []
+    assert world.server.watches() == []
+
+
+@pytest.mark.parametrize("block", range(5))
+def test_never_two_holders_of_a_durable_lease(block: int) -> None:
+    for seed in range(block * 200, block * 200 + 200):
+        campaign(seed, clients=2 + seed % 2, faults=Faults(rate=0.04, limit=4))
+
+
+class CountsFromTheReply(AsyncDurableLease):
+    """A naive holder: its time begins when it hears of it, and its clock is the server's."""
+
+    def _end(self, begun: float) -> float:
+        return self._port.now() + self._duration
+
+
+def test_the_search_finds_a_naive_durable_lease() -> None:
+    found = []
+    for seed in range(100):
+        try:
+            campaign(seed, CountsFromTheReply, faults=Faults(rate=0.04, limit=4))
+        except SimulationFailedError as failure:
+            found.append(failure.reason)
+    assert any("held at once" in reason for reason in found), found[:3]
+
+
+def test_a_durable_lease_outlives_its_session_and_ends_by_itself() -> None:
+    world = World(0, 2)
+
+    async def body() -> None:
+        mine, other = lease(world, duration=60.0), lease(world, 1)
+        assert await mine.acquire()
+        assert 59.0 < mine.lease_remaining <= 60.0 and await other.holder() == "client-0"
+        world.clients[0].cut(40.0)
+        await world.sim.sleep(30.0)
+        assert not world.server.is_alive(0x1000_0000_0000)
+        assert mine.is_acquired and not await other.acquire(blocking=False)
+        begun = world.sim.now()
+        assert await other.acquire()
+        assert 29.0 < world.sim.now() - begun < 31.0
+        assert not mine.is_acquired
+        with pytest.raises(LockLostError):
+            mine.guard()
+        assert await mine.release() is False
+        assert await other.release() is True
+        assert await other.holder() is None
+
+    world.run(body(), clean=False)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_a_lost_reply_never_costs_a_durable_lease(seed: int) -> None:
+    world = World(seed, 1, faults=Faults(rate=0.3, limit=1, kinds=("lose reply",)))
+
+    async def body() -> None:
+        mine = lease(world, duration=600.0)
+        assert await mine.acquire()
+        assert mine.is_acquired
+
+    world.run(body(), clean=False)
+
+
+def test_a_renewed_durable_lease_goes_on() -> None:
+    world = World(0, 2)
+
+    async def body() -> None:
+        mine, other = lease(world), lease(world, 1)
+        await mine.acquire()
+        token = mine.token
+        for _ in range(5):
+            await world.sim.sleep(4.0)
+            await mine.renew()
+            await mine.check()
+            assert not await other.acquire(blocking=False)
+        assert mine.token == token
+        await world.sim.sleep(6.0)
+        with pytest.raises(LockLostError):
+            await mine.renew()
+
+    world.run(body(), clean=False)
+
+
+def test_a_durable_lease_deleted_by_a_stranger_is_noticed_when_one_asks() -> None:
+    world = World(0, 1)
+
+    async def body() -> None:
+        mine = lease(world)
+        await mine.acquire()
+        world.server.intrude(claims(world)[0])
+        with pytest.raises(LockLostError):
+            await mine.check()
+        assert not mine.is_acquired
+        await mine.acquire()
+        world.server.intrude(claims(world)[0])
+        with pytest.raises(LockLostError):
+            await mine.renew()
+        await mine.acquire()
+        world.server.intrude(claims(world)[0])
+        assert await mine.release() is False
+
+    world.run(body(), clean=False)
+
+
+def test_who_gives_up_leaves_nothing_of_a_durable_lease() -> None:
+    world = World(0, 3)
+
+    async def body() -> None:
+        first, second, third = (lease(world, number, 600.0) for number in range(3))
+        await first.acquire()
+        with pytest.raises(LockTimeout):
+            await second.acquire(timeout=1.0)
+        task = world.sim.spawn(second.acquire(), "second")
+        waiting = world.sim.spawn(third.acquire(), "third")
+        await world.sim.sleep(1.0)
+        with pytest.raises(LockInUseError):
+            await second.acquire()
+        second.cancel()
+        with pytest.raises(LockCancelledError):
+            await task.join()
+        waiting.cancel()
+        await world.sim.sleep(1.0)
+        assert [path for path in world.queue(PATH) if "__lock__" in path] == []
+        assert world.server.watches() == []
+        with pytest.raises(LockInUseError):
+            await first.acquire()
+        await first.release()
+
+    world.run(body(), clean=False)
+    assert world.clients[0].leaks() == []
+
+
+def test_an_acquire_cancelled_at_any_moment_leaves_nothing() -> None:
+    for moment in range(60):
+        world = World(moment, 1)
+
+        async def body(world: World = world, moment: int = moment) -> None:
+            mine = lease(world, duration=600.0)
+            task = world.sim.spawn(mine.acquire(), "acquire")
+            await world.sim.sleep(moment / 1000)
+            held = mine.is_acquired
+            task.cancel()
+            await world.sim.sleep(20.0)
+            assert claims(world) == [] or held or mine.is_acquired
+            assert [path for path in world.queue(PATH) if "__lock__" in path] == []
+
+        world.run(body(), clean=False)
+
+
+def test_only_one_of_those_who_wait_watches_a_durable_lease() -> None:
+    world = World(0, 6)
+
+    async def body() -> None:
+        leases = [lease(world, number, 600.0) for number in range(6)]
+        await leases[0].acquire()
+        for mine in leases[1:]:
+            world.sim.spawn(mine.acquire(), "waiter")
+        await world.sim.sleep(2.0)
+        assert [path for path in world.server.watches() if path.startswith(HELD)] == claims(world)
+        had = set()
+        for _ in leases:
+            (holder,) = [mine for mine in leases if mine.is_acquired]
+            had.add(holder)
+            await holder.release()
+            await world.sim.sleep(2.0)
+        assert had == set(leases)
+
+    world.run(body(), clean=False)
+
+
+BAD = [("5", TypeError), (0, ValueError), (0.0001, ValueError), (1e12, ValueError)]
+
+
+@pytest.mark.parametrize(("duration", "error"), BAD)
+def test_a_duration_is_one_that_servers_can_keep(duration: Any, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        lease(World(0, 1), 0, duration)
+
+
+def test_a_server_without_nodes_with_a_ttl_is_named_as_the_reason() -> None:
+    with EmbeddedServer(settings=Settings(ttl_nodes=False)) as server, BlockingClient(server.hosts) as client:
+        with pytest.raises(ConfigurationError, match="extendedTypesEnabled"):
+            DurableLease(client, PATH, 5.0).acquire()
+        assert client.get_children(PATH + "/queue") == []
+
+
+def test_threads_lease_across_sessions(make_client: Callable[..., BlockingClient]) -> None:
+    first = make_client()
+    mine = DurableLease(first, PATH, 60.0, "first")
+    with mine:
+        assert mine.is_acquired and mine.holder() == "first"
+        mine.renew()
+        mine.check()
+    assert mine.holder() is None
+    mine.acquire()
+    first.stop()
+    second = make_client()
+    other = DurableLease(second, PATH, 60.0, "second")
+    assert not other.acquire(blocking=False) and other.holder() == "first"
+    (name,) = second.get_children(HELD)
+    second.delete(f"{HELD}/{name}")
+    assert other.acquire(timeout=10.0)
+    assert other.release()
+    assert second.get_children(HELD) == []
+
+
+def test_tasks_lease_across_sessions(zk_server: ZooKeeperServer, zk_chroot: str) -> None:
+    async def body() -> None:
+        async with AsyncClient(zk_server.hosts + zk_chroot, 6.0) as client:
+            async with AsyncDurableLease(client, PATH, 60.0, "one") as mine:
+                assert mine.token is not None
+                await mine.renew()
+            assert await mine.holder() is None
+
+    asyncio.run(body())
