@@ -320,6 +320,12 @@ def bench_recipes(session: nox.Session) -> None:
     run_benchmarks(session, "recipes")
 
 
+@nox.session
+def bench_observers(session: nox.Session) -> None:
+    """What observers cost a client, in instructions per get; `-- --quick` for one workload of three."""
+    run_benchmarks(session, "observers")
+
+
 def run_benchmarks(session: nox.Session, *names: str) -> None:
     install_editable(session, NAMES)
     install_java(session)
