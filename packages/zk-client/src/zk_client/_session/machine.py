@@ -60,8 +60,8 @@ else:
 
 IDLE, WAITING, CONNECTING, HANDSHAKE, PREPARING, READY, CLOSING = range(7)
 UNIMPLEMENTED = UnimplementedError.code
-# How a session ends that is ended on purpose: without the server's word, or with it.
-STOPPED, CLOSED = "stopped", "stopped, and its session closed"
+# How a session ends that is ended on purpose: without the server's word, or with it, or with everything of its loop.
+STOPPED, CLOSED, CANCELLED = "stopped", "stopped, and its session closed", "its connecting task was cancelled"
 # A read is sent again after a lost connection, but not for ever: its own reply may be what ends the connections.
 MOST_LOSSES = 4
 
@@ -482,7 +482,7 @@ class Machine:
         self._search = None
         self.phase = IDLE
         self.reason = reason
-        self._log(INFO if reason in (STOPPED, CLOSED) else WARNING, self._last_line(reason))
+        self._log(INFO if reason in (STOPPED, CLOSED, CANCELLED) else WARNING, self._last_line(reason))
         calls = [call for call in lost if isinstance(call, Call)]
         self._queue.extend(calls)
         for call in calls[: len(calls) - unsent]:

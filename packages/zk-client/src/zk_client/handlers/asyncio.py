@@ -16,7 +16,7 @@ from functools import partial
 from inspect import iscoroutine
 from weakref import WeakSet
 
-from .._session.machine import CLOSING, IDLE
+from .._session.machine import CANCELLED, CLOSING, IDLE
 from ..errors import CancelledCallError, ConfigurationError
 from ..states import SessionState
 from .async_traffic import AsyncTraffic
@@ -350,7 +350,7 @@ class AsyncHandler(AsyncTraffic):
         if task.cancelled() and task is self._opening:
             # Not by us: somebody ends all tasks of the loop, and a new one would outlive them.
             self._opening = None
-            self.core.fail("its connecting task was cancelled")
+            self.core.fail(CANCELLED)
             self.perform()
 
     async def _open(self, action: Connect) -> None:
