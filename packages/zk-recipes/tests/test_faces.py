@@ -9,7 +9,7 @@ import pytest
 import zk_recipes
 
 CONTEXT = {"__aenter__": "__enter__", "__aexit__": "__exit__"}
-RECIPES = ["ReadLock", "WriteLock", "ReadWriteLock", "ReentrantLock", "Semaphore"]
+RECIPES = ["MultiLock", "ReadLock", "WriteLock", "ReadWriteLock", "ReentrantLock", "Semaphore"]
 
 
 def members(cls: type) -> dict[str, str]:

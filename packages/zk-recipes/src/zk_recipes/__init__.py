@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .lease import AsyncLease, Lease
     from .lock import AsyncLock, Lock
     from .locking_queue import AsyncLockingQueue, LockingQueue
+    from .multilock import AsyncMultiLock, MultiLock, Released
     from .naming import Naming, ReadWriteNaming
     from .non_blocking_lease import (
         AsyncMultiNonBlockingLease,
@@ -56,6 +57,7 @@ _ROOMS = {
     "AsyncLease": "lease",
     "AsyncLock": "lock",
     "AsyncLockingQueue": "locking_queue",
+    "AsyncMultiLock": "multilock",
     "AsyncMultiNonBlockingLease": "non_blocking_lease",
     "AsyncNodeCache": "caches",
     "AsyncNonBlockingLease": "non_blocking_lease",
@@ -86,6 +88,7 @@ _ROOMS = {
     "LockTimeout": "errors",
     "LockUpgradeError": "errors",
     "LockingQueue": "locking_queue",
+    "MultiLock": "multilock",
     "MultiNonBlockingLease": "non_blocking_lease",
     "Naming": "naming",
     "NodeCache": "caches",
@@ -99,6 +102,7 @@ _ROOMS = {
     "ReadWriteNaming": "naming",
     "RecipeTimeoutError": "errors",
     "ReentrantLock": "reentrant",
+    "Released": "multilock",
     "Semaphore": "semaphore",
     "SetPartitioner": "partitioner",
     "SharedListening": "shared_value",
@@ -135,6 +139,7 @@ __all__ = [
     "AsyncLease",
     "AsyncLock",
     "AsyncLockingQueue",
+    "AsyncMultiLock",
     "AsyncMultiNonBlockingLease",
     "AsyncNodeCache",
     "AsyncNonBlockingLease",
@@ -165,6 +170,7 @@ __all__ = [
     "LockTimeout",
     "LockUpgradeError",
     "LockingQueue",
+    "MultiLock",
     "MultiNonBlockingLease",
     "Naming",
     "NodeCache",
@@ -178,6 +184,7 @@ __all__ = [
     "ReadWriteNaming",
     "RecipeTimeoutError",
     "ReentrantLock",
+    "Released",
     "Semaphore",
     "SetPartitioner",
     "SharedListening",

@@ -302,7 +302,17 @@ class AsyncLock:
     def _give_up_what_is_lost(self) -> bool:
         """End a holding that was lost when nobody has noticed; True when its permit has passed on to the caller."""
         holding = self._holding
-        if holding is None or holding.is_valid or not holding.end():
+        return holding is not None and not holding.is_valid and self._abandon(holding)
+
+    def _drop(self) -> None:
+        """Give up what is held without waiting for the server: the client removes the node."""
+        holding = self._holding
+        if holding is not None and self._abandon(holding):
+            self._permit.append(None)
+
+    def _abandon(self, holding: Holding) -> bool:
+        """End a holding, and have the client remove its node; False when somebody else has ended it."""
+        if not holding.end():
             return False
         self._holding = None
         holding.wake.set()
