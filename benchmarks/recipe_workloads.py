@@ -5,6 +5,9 @@
 | R1 | one contender: acquire and release a lock that nobody else wants |
 | R2 | 10 contenders (threads or tasks) on one client, each acquiring and releasing one lock 30 times |
 | R3 | a queue: put 1,000 entries of 100 bytes, one after the other, then get them all |
+| R4 | a tree cache of 10,000 nodes of 100 bytes: until it is whole; then, after an outage in which 10 nodes have
+       changed, from the way being up again until it has seen them; and how many requests the server got each time.
+       `ours-single` is ours with single watches, which only R4 tells apart |
 
 Rule: only operations are inside a measured span; opening, warming up and checking results are not.
 The raw socket sends in R1 what a lock cannot do without: a create, a listing, a delete; in R3 a create, and one
@@ -22,15 +25,47 @@ from typing import Any
 
 import wire
 from measuring import Metrics, Span, check
+from outage import Outage
 
 TIMEOUT = 30.0
 LOCK, QUEUE = wire.ROOT + "/lock", wire.ROOT + "/queue"
 CYCLES, WARM, CONTENDERS, TURNS, ENTRIES = 1_000, 100, 10, 30, 1_000
-WORKLOADS = ["R1", "R2", "R3"]
-THREADS, TASKS, RAW = ["ours", "kazoo"], ["ours-asyncio", "aiozk"], "raw"
+WORKLOADS = ["R1", "R2", "R3", "R4"]
+THREADS, TASKS, RAW = ["ours", "ours-single", "kazoo"], ["ours-asyncio", "aiozk"], "raw"
 PEERS = [*THREADS, *TASKS, RAW]
-# aiozk has no queue.
-MISSING = {("aiozk", "R3"), ("raw", "R2")}
+# aiozk has no queue, and its cache none that can be waited for.
+MISSING = {("aiozk", "R3"), ("aiozk", "R4"), ("raw", "R2"), ("raw", "R4")} | {
+    ("ours-single", workload) for workload in ("R1", "R2", "R3")
+}
+
+
+def caching(peer: str, host: str, port: int, scale: float) -> Metrics:
+    """R4 of a peer."""
+    from recipe_cache import open_cache, plant, received, touch
+
+    hosts = f"{host}:{port}"
+    paths = plant(host, port, scale)
+    with Outage(hosts) as way:
+        before = received(host, port)
+        with Span() as loading:
+            cache = open_cache(peer, way.hosts, len(paths))
+        loaded = received(host, port)
+        way.down()
+        changed = touch(host, port, paths)
+        between = received(host, port)
+        with Span() as resyncing:
+            way.up()
+            cache.wait_for(changed)
+        after = received(host, port)
+        cache.close()
+    return {
+        "load_ms": loading.wall * 1e3,
+        "load_cpu_us": loading.cpu * 1e6,
+        "load_requests": float(loaded - before),
+        "resync_ms": resyncing.wall * 1e3,
+        "resync_cpu_us": resyncing.cpu * 1e6,
+        "resync_requests": float(after - between),
+    }
 
 
 def open_client(peer: str, hosts: str) -> Any:
@@ -206,6 +241,8 @@ def made(reply: tuple[int, bytes]) -> str:
 def run(peer: str, host: str, port: int, workload: str, scale: float) -> Metrics:
     if peer == RAW:
         return by_hand(host, port, workload, scale)
+    if workload == "R4":
+        return caching(peer, host, port, scale)
     hosts = f"{host}:{port}"
     if peer in TASKS:
         return asyncio.run(in_tasks(peer, hosts, workload, scale))

@@ -11,7 +11,7 @@ import struct
 
 INT = struct.Struct(">i")
 REPLY = struct.Struct(">iiqi")  # length, xid, zxid, error
-CREATE, DELETE, GET, CHILDREN, CLOSE = 1, 2, 4, 8, -11
+CREATE, DELETE, GET, SET, CHILDREN, CLOSE = 1, 2, 4, 5, 8, -11
 NODE_EXISTS = -110
 WORLD_ANYONE_ALL = struct.pack(">iii5si6s", 1, 31, 5, b"world", 6, b"anyone")
 
@@ -41,6 +41,10 @@ def create_record(path: str, data: bytes) -> bytes:
 
 def delete_record(path: str) -> bytes:
     return ustring(path) + INT.pack(-1)
+
+
+def set_record(path: str, data: bytes) -> bytes:
+    return ustring(path) + INT.pack(len(data)) + data + INT.pack(-1)
 
 
 def kid(number: int) -> str:
