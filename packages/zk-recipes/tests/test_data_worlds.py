@@ -13,11 +13,13 @@ from zk_recipes import (
     AsyncLockingQueue,
     AsyncQueue,
     AsyncSharedValue,
+    AsyncWorkQueue,
     Counter,
     LockingQueue,
     Queue,
     SharedReading,
     SharedValue,
+    WorkQueue,
 )
 from zk_testing import EmbeddedServer
 
@@ -176,5 +178,37 @@ def test_a_locking_queue_in_gevent(server: EmbeddedServer) -> None:
         LockingQueue(zk, "/queue").put(b"1")
         assert waiting.get(timeout=PATIENCE) == b"1"
         assert queue.consume() and len(queue) == 0
+
+    in_gevent(server, body)
+
+
+def test_a_work_queue_in_asyncio(server: EmbeddedServer) -> None:
+    async def body(zk: AsyncClient) -> None:
+        queue = AsyncWorkQueue(zk, "/work")
+        job_id = await queue.put(b"2")
+        job, waiting = await queue.claim(), asyncio.create_task(queue.result(job_id))
+        assert job is not None and await job.complete(b"4")
+        assert await waiting == b"4"
+        claiming = asyncio.create_task(queue.claim())
+        await asyncio.sleep(0)
+        claiming.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await claiming
+        assert await queue.depth() == 0
+
+    in_asyncio(server, body)
+
+
+def test_a_work_queue_in_gevent(server: EmbeddedServer) -> None:
+    def body(zk: Client) -> None:
+        import gevent
+
+        queue = WorkQueue(zk, "/work")
+        claiming = gevent.spawn(queue.claim)
+        gevent.sleep(0)
+        job_id = queue.put(b"2")
+        job = claiming.get(timeout=PATIENCE)
+        assert job.id == job_id and job.complete(b"4")
+        assert queue.result(job_id) == b"4"
 
     in_gevent(server, body)

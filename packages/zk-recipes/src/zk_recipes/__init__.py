@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .counter import AsyncCounter, Counter
     from .durable_lease import AsyncDurableLease, DurableLease
     from .errors import (
+        JobFailedError,
         LockCancelledError,
         LockInUseError,
         LockLostError,
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
         LockTimeout,
         LockUpgradeError,
         NumbersExhaustedError,
+        QueueFullError,
         RecipeTimeoutError,
         UndecidedError,
         UnreadableDataError,
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
     from .semaphore import AsyncSemaphore, Semaphore
     from .shared_value import AsyncSharedValue, SharedListening, SharedReading, SharedValue
     from .watchers import AsyncChildrenWatch, AsyncDataWatch, ChildrenWatch, DataWatch
+    from .work_queue import AsyncJob, AsyncWorkQueue, Job, WorkQueue
 
 # Which module each name is loaded from.
 _ROOMS = {
@@ -54,6 +57,7 @@ _ROOMS = {
     "AsyncCounter": "counter",
     "AsyncDataWatch": "watchers",
     "AsyncDurableLease": "durable_lease",
+    "AsyncJob": "work_queue",
     "AsyncLease": "lease",
     "AsyncLock": "lock",
     "AsyncLockingQueue": "locking_queue",
@@ -70,6 +74,7 @@ _ROOMS = {
     "AsyncSetPartitioner": "partitioner",
     "AsyncSharedValue": "shared_value",
     "AsyncTreeCache": "caches",
+    "AsyncWorkQueue": "work_queue",
     "AsyncWriteLock": "rwlock",
     "CacheEvent": "_mirror",
     "CacheEventKind": "_mirror",
@@ -79,6 +84,8 @@ _ROOMS = {
     "Counter": "counter",
     "DataWatch": "watchers",
     "DurableLease": "durable_lease",
+    "Job": "work_queue",
+    "JobFailedError": "errors",
     "Lease": "lease",
     "Lock": "lock",
     "LockCancelledError": "errors",
@@ -97,6 +104,7 @@ _ROOMS = {
     "PartitionState": "partitioner",
     "PatientChildrenWatch": "patient",
     "Queue": "queue",
+    "QueueFullError": "errors",
     "ReadLock": "rwlock",
     "ReadWriteLock": "rwlock",
     "ReadWriteNaming": "naming",
@@ -112,6 +120,7 @@ _ROOMS = {
     "UndecidedError": "errors",
     "UnreadableDataError": "errors",
     "WatchInUseError": "errors",
+    "WorkQueue": "work_queue",
     "WriteLock": "rwlock",
 }
 
@@ -136,6 +145,7 @@ __all__ = [
     "AsyncCounter",
     "AsyncDataWatch",
     "AsyncDurableLease",
+    "AsyncJob",
     "AsyncLease",
     "AsyncLock",
     "AsyncLockingQueue",
@@ -152,6 +162,7 @@ __all__ = [
     "AsyncSetPartitioner",
     "AsyncSharedValue",
     "AsyncTreeCache",
+    "AsyncWorkQueue",
     "AsyncWriteLock",
     "CacheEvent",
     "CacheEventKind",
@@ -161,6 +172,8 @@ __all__ = [
     "Counter",
     "DataWatch",
     "DurableLease",
+    "Job",
+    "JobFailedError",
     "Lease",
     "Lock",
     "LockCancelledError",
@@ -179,6 +192,7 @@ __all__ = [
     "PartitionState",
     "PatientChildrenWatch",
     "Queue",
+    "QueueFullError",
     "ReadLock",
     "ReadWriteLock",
     "ReadWriteNaming",
@@ -194,6 +208,7 @@ __all__ = [
     "UndecidedError",
     "UnreadableDataError",
     "WatchInUseError",
+    "WorkQueue",
     "WriteLock",
     "__version__",
 ]

@@ -255,14 +255,14 @@ class Claims:
                 return False
             except PASSING as error:
                 if is_undecided(error):
-                    if await self._is_there(patience, path):
+                    if await self.is_there(patience, path):
                         return False
                     raise UndecidedError(self._path, "consuming an entry", claim.data) from error
                 await patience.pause()
             else:
                 return True
 
-    async def _is_there(self, patience: Patience, path: str) -> bool:
+    async def is_there(self, patience: Patience, path: str) -> bool:
         """Whether the entry is still there, after the session that may have consumed it has ended."""
         while True:
             try:

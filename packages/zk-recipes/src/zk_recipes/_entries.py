@@ -20,7 +20,7 @@ from zk_wire import NoNodeError, ServerError, join_path
 from ._sequence import serial_distance
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from zk_client import Port
     from zk_wire import Stat
@@ -46,17 +46,20 @@ def prefix(priority: int) -> str:
 
 def in_order(children: Iterable[str]) -> list[str]:
     """The entries among children, the most urgent first, and the oldest first among equals."""
-    found: dict[str, tuple[int, int]] = {}
+    return order({name: (match[1], match[2]) for name in children if (match := _PATTERN.fullmatch(name))})
+
+
+def order(names: Mapping[str, tuple[str, str]]) -> list[str]:
+    """Names in the order of their (priority, number)."""
+    keys: dict[str, tuple[int, int]] = {}
     anchor: int | None = None
-    for name in children:
-        match = _PATTERN.fullmatch(name)
-        if match is not None:
-            number = int(match[2])
-            anchor = number if anchor is None else anchor
-            # Entries of one queue lie within half the ring, so any of them can stand in the middle.
-            distance = serial_distance(anchor, number)
-            found[name] = (int(match[1]), distance if distance < _HALF else distance - 2 * _HALF)
-    return sorted(found, key=found.__getitem__)
+    for name, (priority, digits) in names.items():
+        number = int(digits)
+        anchor = number if anchor is None else anchor
+        # Entries of one queue lie within half the ring, so any of them can stand in the middle.
+        distance = serial_distance(anchor, number)
+        keys[name] = (int(priority), distance if distance < _HALF else distance - 2 * _HALF)
+    return sorted(keys, key=keys.__getitem__)
 
 
 def check_value(path: str, value: bytes) -> None:

@@ -9,6 +9,8 @@
       LockNotOwnedError            a re-entrant lock is released by a worker that does not hold it
       RecipeTimeoutError           the time for another operation ran out (also a TimeoutError); nothing was done
       UndecidedError               a write may or may not have been applied, and nobody can tell any more
+      QueueFullError               a queue holds as many entries as it may; nothing was put
+      JobFailedError               a job was claimed too often without being completed, and was put aside
       NumbersExhaustedError        the server gives no more numbers to children of a node: it has given them all
       UnreadableDataError          a node's data is not what the recipe keeps there (also a ValueError)
       WatchInUseError              the watch calls another function already
@@ -109,6 +111,26 @@ class UndecidedError(ZooKeeperError):
         self.path = path
         self.operation = operation
         self.data = data
+
+
+class QueueFullError(ZooKeeperError):
+    """A queue holds as many entries as it may, and nothing was put. path: the queue.   depth: how many there are."""
+
+    outcome = Outcome.NOT_APPLIED
+
+    def __init__(self, path: str, depth: int, limit: int) -> None:
+        super().__init__(f'queue "{path}" holds {depth} entries, and may hold {limit} (`max_depth`)')
+        self.path = path
+        self.depth = depth
+
+
+class JobFailedError(ZooKeeperError):
+    """A job was claimed too often without being completed, and lies among the dead letters. job_id: which."""
+
+    def __init__(self, path: str, job_id: str) -> None:
+        super().__init__(f'job {job_id} of queue "{path}" failed: it was claimed too often without being completed')
+        self.path = path
+        self.job_id = job_id
 
 
 class NumbersExhaustedError(ZooKeeperError):
