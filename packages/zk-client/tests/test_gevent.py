@@ -128,7 +128,7 @@ def test_observers_are_told_the_same_as_under_threads(server: EmbeddedServer) ->
     told = []
     for runtime in ("gevent", "threads"):
         looker = Looker()
-        with Client(server.hosts, runtime=runtime, observers=[looker]) as zk:  # type: ignore[arg-type]
+        with Client(server.hosts, runtime=runtime, observers=[looker]) as zk:
             live(zk, server, looker)
         until(lambda looker=looker: len(looker.told.get("ended", ())) == 5, "every end is told")  # type: ignore[misc]
         told.append(looker.told)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from .base import ClientBase, check_observers, check_seconds, version_of
 from .blocking_port import BlockingPort
 from .calls import Call, no_reply
@@ -184,8 +186,12 @@ class Client(ClientBase, Requests):
         close_session: False leaves it to the server, with its ephemeral nodes, until it expires; the next `start`
         resumes it, and so does another client given `client_id`.
         Requests under way are answered first; those that cannot be raise SessionClosedError. May be called from any
-        thread, from a callback, more than once, and on a client that never started.
+        thread, from a callback, more than once, and on a client that never started. While the interpreter itself ends,
+        after `atexit`, no thread runs that could be waited for: then it returns at once, and the session expires.
         """
+        if sys.is_finalizing():
+            self.handler.part()
+            return
         with self.handler.mutex:
             # Turns a caller away that may not, before anything has an effect.
             pass

@@ -131,6 +131,15 @@ class BlockingHandler(Traffic):
             self.dispatcher.finish(5.0)
         self.workers.join(5.0)
 
+    def part(self) -> None:
+        """Let the connection go, and wait for nothing: the interpreter ends.
+
+        No worker runs any more, no lock is taken (one that is held is held for ever), and nothing can be imported.
+        """
+        link = self.link
+        if link is not None:
+            link.shutdown()
+
     def _begin_to_end(self, close_session: bool) -> None:
         with self.mutex:
             self.core.stop(self._now(), close_session=close_session)
