@@ -12,6 +12,8 @@ from zk_client._session.recovery import Answer, Situation
 from zk_client._session.transaction_recovery import TransactionRecovery
 from zk_client.transactions import Transaction
 from zk_wire import (
+    OPEN_ACL_UNSAFE,
+    READ_ACL_UNSAFE,
     CheckResult,
     CheckVersionRequest,
     Create2Request,
@@ -37,7 +39,7 @@ OURS = stat(czxid=WHEN, mzxid=WHEN, ephemeral_owner=SESSION)
 
 
 def create(path: str, mode: CreateMode = PERSISTENT, *, with_stat: bool = False) -> Any:
-    return (Create2Request if with_stat else CreateRequest)(path, b"", (), mode)
+    return (Create2Request if with_stat else CreateRequest)(path, b"", READ_ACL_UNSAFE, mode)
 
 
 def outcome(operations: list[Any], unique: set[int], nodes: dict[str, Any], *, parent_zxid: int = WHEN) -> Any:
@@ -217,8 +219,11 @@ def test_a_block_that_fails_commits_nothing() -> None:
         (DeleteRequest("/n", 1), DeleteRequest("/app/n", 1)),
         (SetDataRequest("/n", b"x", 2), SetDataRequest("/app/n", b"x", 2)),
         (CheckVersionRequest("/n", 3), CheckVersionRequest("/app/n", 3)),
-        (CreateTTLRequest("/n", b"", (), 5, 9), CreateTTLRequest("/app/n", b"", (), 5, 9)),
-        (CreateContainerRequest("/n", b"", (), 4), CreateContainerRequest("/app/n", b"", (), 4)),
+        (CreateTTLRequest("/n", b"", READ_ACL_UNSAFE, 5, 9), CreateTTLRequest("/app/n", b"", READ_ACL_UNSAFE, 5, 9)),
+        (
+            CreateContainerRequest("/n", b"", READ_ACL_UNSAFE, 4),
+            CreateContainerRequest("/app/n", b"", READ_ACL_UNSAFE, 4),
+        ),
     ],
 )
 def test_a_ready_made_operation_goes_below_the_chroot_like_any_other(operation: Any, sent: Any) -> None:
@@ -226,3 +231,10 @@ def test_a_ready_made_operation_goes_below_the_chroot_like_any_other(operation: 
     pair.open()
     call = begin(pair).add(operation).commit_async()
     assert call.payload == MultiRequest([sent]).payload()
+
+
+def test_a_ready_made_create_without_an_acl_gets_the_default_one() -> None:
+    pair = CorePair("h:1/app")
+    pair.open()
+    call = begin(pair).add(CreateRequest("/n", b"", (), PERSISTENT)).commit_async()
+    assert call.payload == MultiRequest([CreateRequest("/app/n", b"", OPEN_ACL_UNSAFE, PERSISTENT)]).payload()
