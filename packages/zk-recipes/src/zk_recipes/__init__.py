@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from .lease import AsyncLease, Lease
     from .lock import AsyncLock, Lock
     from .locking_queue import AsyncLockingQueue, LockingQueue
+    from .membership import AsyncGroupMembership, GroupMembership
     from .multilock import AsyncMultiLock, MultiLock, Released
     from .naming import Naming, ReadWriteNaming
     from .non_blocking_lease import (
@@ -41,7 +42,9 @@ if TYPE_CHECKING:
         NonBlockingLease,
     )
     from .partitioner import AsyncSetPartitioner, PartitionState, SetPartitioner
+    from .party import AsyncParty, AsyncShallowParty, Party, ShallowParty
     from .patient import AsyncPatientChildrenWatch, PatientChildrenWatch
+    from .persistent_node import AsyncPersistentNode, PersistentNode
     from .queue import AsyncQueue, Queue
     from .reentrant import AsyncReentrantLock, ReentrantLock
     from .rwlock import AsyncReadLock, AsyncReadWriteLock, AsyncWriteLock, ReadLock, ReadWriteLock, WriteLock
@@ -57,6 +60,7 @@ _ROOMS = {
     "AsyncCounter": "counter",
     "AsyncDataWatch": "watchers",
     "AsyncDurableLease": "durable_lease",
+    "AsyncGroupMembership": "membership",
     "AsyncJob": "work_queue",
     "AsyncLease": "lease",
     "AsyncLock": "lock",
@@ -65,13 +69,16 @@ _ROOMS = {
     "AsyncMultiNonBlockingLease": "non_blocking_lease",
     "AsyncNodeCache": "caches",
     "AsyncNonBlockingLease": "non_blocking_lease",
+    "AsyncParty": "party",
     "AsyncPatientChildrenWatch": "patient",
+    "AsyncPersistentNode": "persistent_node",
     "AsyncQueue": "queue",
     "AsyncReadLock": "rwlock",
     "AsyncReadWriteLock": "rwlock",
     "AsyncReentrantLock": "reentrant",
     "AsyncSemaphore": "semaphore",
     "AsyncSetPartitioner": "partitioner",
+    "AsyncShallowParty": "party",
     "AsyncSharedValue": "shared_value",
     "AsyncTreeCache": "caches",
     "AsyncWorkQueue": "work_queue",
@@ -84,6 +91,7 @@ _ROOMS = {
     "Counter": "counter",
     "DataWatch": "watchers",
     "DurableLease": "durable_lease",
+    "GroupMembership": "membership",
     "Job": "work_queue",
     "JobFailedError": "errors",
     "Lease": "lease",
@@ -102,7 +110,9 @@ _ROOMS = {
     "NonBlockingLease": "non_blocking_lease",
     "NumbersExhaustedError": "errors",
     "PartitionState": "partitioner",
+    "Party": "party",
     "PatientChildrenWatch": "patient",
+    "PersistentNode": "persistent_node",
     "Queue": "queue",
     "QueueFullError": "errors",
     "ReadLock": "rwlock",
@@ -113,6 +123,7 @@ _ROOMS = {
     "Released": "multilock",
     "Semaphore": "semaphore",
     "SetPartitioner": "partitioner",
+    "ShallowParty": "party",
     "SharedListening": "shared_value",
     "SharedReading": "shared_value",
     "SharedValue": "shared_value",
@@ -145,6 +156,7 @@ __all__ = [
     "AsyncCounter",
     "AsyncDataWatch",
     "AsyncDurableLease",
+    "AsyncGroupMembership",
     "AsyncJob",
     "AsyncLease",
     "AsyncLock",
@@ -153,13 +165,16 @@ __all__ = [
     "AsyncMultiNonBlockingLease",
     "AsyncNodeCache",
     "AsyncNonBlockingLease",
+    "AsyncParty",
     "AsyncPatientChildrenWatch",
+    "AsyncPersistentNode",
     "AsyncQueue",
     "AsyncReadLock",
     "AsyncReadWriteLock",
     "AsyncReentrantLock",
     "AsyncSemaphore",
     "AsyncSetPartitioner",
+    "AsyncShallowParty",
     "AsyncSharedValue",
     "AsyncTreeCache",
     "AsyncWorkQueue",
@@ -172,6 +187,7 @@ __all__ = [
     "Counter",
     "DataWatch",
     "DurableLease",
+    "GroupMembership",
     "Job",
     "JobFailedError",
     "Lease",
@@ -190,7 +206,9 @@ __all__ = [
     "NonBlockingLease",
     "NumbersExhaustedError",
     "PartitionState",
+    "Party",
     "PatientChildrenWatch",
+    "PersistentNode",
     "Queue",
     "QueueFullError",
     "ReadLock",
@@ -201,6 +219,7 @@ __all__ = [
     "Released",
     "Semaphore",
     "SetPartitioner",
+    "ShallowParty",
     "SharedListening",
     "SharedReading",
     "SharedValue",

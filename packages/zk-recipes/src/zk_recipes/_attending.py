@@ -1,8 +1,9 @@
-"""One worker per client for everything that has to be read again: watches, however many there are.
+"""One worker per client and purpose for everything that has to be looked at again, however much there is.
 
 Rule: whoever is told of a change only raises a flag; reading and calling happens on the worker, one after the other. So
 a hundred watches cost one thread, a reconnect starts none, and nothing of ours or of the user's runs on the reader.
-The worker exists while anybody is enrolled.
+The worker exists while anybody is enrolled. What calls functions of the user's and what must not wait for them have
+workers of their own, by their purpose.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from weakref import WeakKeyDictionary
 if TYPE_CHECKING:
     from zk_client import Event, HasPort, Port
 
-_attendants: WeakKeyDictionary[HasPort, Attendant] = WeakKeyDictionary()
+_attendants: WeakKeyDictionary[HasPort, dict[str, Attendant]] = WeakKeyDictionary()
 
 
 class Member(ABC):
@@ -30,9 +31,10 @@ class Member(ABC):
 
 
 class Attendant:
-    """The worker of one client. wake: set when anybody may be due."""
+    """The worker of one client for one purpose. wake: set when anybody may be due."""
 
-    def __init__(self, port: Port) -> None:
+    def __init__(self, port: Port, purpose: str) -> None:
+        self._purpose = purpose
         self.wake: Event = port.event()
         self._port = port
         self._members: dict[Member, None] = {}
@@ -40,11 +42,12 @@ class Attendant:
         self._right_to_run = [None]
 
     @classmethod
-    def of(cls, client: HasPort) -> Attendant:
+    def of(cls, client: HasPort, purpose: str) -> Attendant:
         """The worker of a client. (Two threads that ask for the first time at once may get two, which is no harm.)"""
-        attendant = _attendants.get(client)
+        workers = _attendants.setdefault(client, {})
+        attendant = workers.get(purpose)
         if attendant is None:
-            attendant = _attendants[client] = cls(client.port)
+            attendant = workers[purpose] = cls(client.port, purpose)
         return attendant
 
     def enroll(self, member: Member) -> None:
@@ -65,7 +68,7 @@ class Attendant:
             return
         worker = self._attend()
         try:
-            self._port.spawn(worker, "watches")
+            self._port.spawn(worker, self._purpose)
         except BaseException:
             worker.close()
             self._right_to_run.append(None)

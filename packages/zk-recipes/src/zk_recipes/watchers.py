@@ -43,7 +43,7 @@ class _AsyncNodeWatch(Member, Generic[Found]):
         check_path(path)
         self._path = path
         self._port = client.port
-        self._attendant = Attendant.of(client)
+        self._attendant = Attendant.of(client, "watches")
         self._func: Callable[..., object] | None = None
         self._watcher: PortWatcher | None = None
         self._again_at: float | None = None

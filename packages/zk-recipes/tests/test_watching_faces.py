@@ -1,4 +1,4 @@
-"""Blocking and awaited watches, and caches, are one thing: the same members, signatures and words."""
+"""Blocking and awaited watches, caches and members are one thing: the same members, signatures and words."""
 
 from __future__ import annotations
 
@@ -11,14 +11,22 @@ from zk_recipes import (
     AsyncChildrenCache,
     AsyncChildrenWatch,
     AsyncDataWatch,
+    AsyncGroupMembership,
     AsyncNodeCache,
+    AsyncParty,
     AsyncPatientChildrenWatch,
+    AsyncPersistentNode,
+    AsyncShallowParty,
     AsyncTreeCache,
     ChildrenCache,
     ChildrenWatch,
     DataWatch,
+    GroupMembership,
     NodeCache,
+    Party,
     PatientChildrenWatch,
+    PersistentNode,
+    ShallowParty,
     TreeCache,
 )
 
@@ -29,6 +37,10 @@ PAIRS = [
     (AsyncTreeCache, TreeCache),
     (AsyncChildrenCache, ChildrenCache),
     (AsyncNodeCache, NodeCache),
+    (AsyncPersistentNode, PersistentNode),
+    (AsyncParty, Party),
+    (AsyncShallowParty, ShallowParty),
+    (AsyncGroupMembership, GroupMembership),
 ]
 OF_THE_WORKER = {"due", "attend"}
 
