@@ -195,12 +195,12 @@ async def sessions(opening: Opening, host: str, port: int, scale: float) -> Metr
     await asyncio.sleep(0.1)
     bare.clear()
     with Traced(number) as traced:
-        clients = [await opening(TIMEOUT) for _ in range(number)]
+        closing = [(await opening(TIMEOUT)).close for _ in range(number)]  # which keeps the client, not its adapter
         await traced.settle()
     found["idle_traced_kib"] = traced.kib
     found["idle_own_kib"] = found["idle_traced_kib"] - found["idle_bare_kib"]
-    for client in clients:
-        await client.close()
+    for close in closing:
+        await close()
     return found
 
 

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from ..hosts import Host
 
 NO_NODE = NoNodeError.code
+EVENT_TYPES = {int(event_type): event_type for event_type in EventType}
 
 
 class SessionCore(Wishes):
@@ -176,9 +177,8 @@ class SessionCore(Wishes):
             if not broken:
                 event.then(event, now)
         elif isinstance(event, Notification):
-            try:
-                event_type = EventType(event.type)
-            except ValueError:
+            event_type = EVENT_TYPES.get(event.type)
+            if event_type is None:
                 self._doomed = f"protocol error: watch event of the unknown type {event.type}"
                 return
             for listener in self.watches.fire(event_type, event.path):

@@ -109,20 +109,28 @@ class Watches:
         """Whom an event concerns, each once; one-shot watches it uses up are gone afterwards."""
         told: list[Listener] = []
         used = False
+        tables = self._made
+        if not tables:
+            return told
         for table in _FIRED.get(event_type, ()):
-            for listener in self.tables[table].pop(path, ()):
-                used = True
+            listeners = tables[table].pop(path, None)
+            if listeners is None:
+                continue
+            used = True
+            if not told:
+                told = listeners  # nobody else has it any more
+            else:
+                told += [listener for listener in listeners if listener not in told]
+        if tables[PERSISTENT]:
+            for listener in tables[PERSISTENT].get(path, ()):
                 if listener not in told:
                     told.append(listener)
-        for listener in self.tables[PERSISTENT].get(path, ()):
-            if listener not in told:
-                told.append(listener)
-        if self.tables[RECURSIVE] and event_type != EventType.CHILD:
+        if tables[RECURSIVE] and event_type != EventType.CHILD:
             for ancestor in ancestors(path):
-                for listener in self.tables[RECURSIVE].get(ancestor, ()):
+                for listener in tables[RECURSIVE].get(ancestor, ()):
                     if listener not in told:
                         told.append(listener)
-        if used and path in self._lingering and not self.watched(path):
+        if used and self._lingering and path in self._lingering and not self.watched(path):
             # The caller sees this through `stale_paths`.
             self._stale += (path,)
         return told

@@ -302,6 +302,7 @@ class AsyncHandler(AsyncTraffic):
             loop = asyncio.get_running_loop()  # a call that was refused because the client is not started
         if not loop.is_closed():
             self._untold += 1
+            # One turn each, not all at once: who waits for a reply that came between two of them wakes between them.
             loop.call_soon(self._tell_now, self.tasks, listener, event)
 
     def _tell_now(self, life: Tasks, listener: Callable[..., object], event: object) -> None:

@@ -41,7 +41,7 @@ class Dispatcher:
             self._queue.append((function, arguments))
             if self._worker is None:
                 self._worker = self._runtime.spawn("zk-client callbacks", self._run)
-            else:
+            elif not self._arrived.is_set():  # it stays set until the worker looks, and looking is cheaper than setting
                 self._arrived.set()
 
     def is_current(self) -> bool:
