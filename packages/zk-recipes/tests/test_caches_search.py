@@ -9,7 +9,15 @@ from typing import Any
 import pytest
 from sim_world import FAULTS, Client, World
 
-from zk_recipes import AsyncChildrenCache, AsyncNodeCache, AsyncTreeCache, CachedNode, CacheEvent, CacheEventKind
+from zk_recipes import (
+    AsyncChildrenCache,
+    AsyncNodeCache,
+    AsyncTreeCache,
+    CachedNode,
+    CacheEvent,
+    CacheEventKind,
+    _cache,
+)
 from zk_recipes._mirror import Mirror
 from zk_recipes._tree_watching import Heard, RecursiveWay, SingleWay
 from zk_testing.sim import SimulationFailedError
@@ -235,9 +243,7 @@ class BelievesEvents(RecursiveWay):
 
 
 def naive(way: type[RecursiveWay | SingleWay], monkeypatch: pytest.MonkeyPatch) -> Make:
-    monkeypatch.setattr(
-        "zk_recipes._cache.SingleWay" if issubclass(way, SingleWay) else "zk_recipes._cache.RecursiveWay", way
-    )
+    monkeypatch.setattr(_cache, "SingleWay" if issubclass(way, SingleWay) else "RecursiveWay", way)
     return lambda client: AsyncTreeCache(client, TOP, single_watches=issubclass(way, SingleWay))
 
 

@@ -11,6 +11,7 @@ import pytest
 from sim_world import FAULTS, World
 
 from zk_recipes import AsyncParty, AsyncPersistentNode, AsyncShallowParty
+from zk_recipes import party as party_module
 from zk_testing.sim import SimulationFailedError
 from zk_testing.simclient import NO_FAULTS, Faults
 from zk_wire import NotEmptyError, Stat
@@ -99,7 +100,7 @@ def chaos(
         for one in leaving:
             await one.join()
 
-    with mock.patch("zk_recipes.party.AsyncPersistentNode", member_type):
+    with mock.patch.object(party_module, "AsyncPersistentNode", member_type):
         world.run(play(), clean=False)
     leaks = [leak for leak in world.leaks() if not leak.startswith("node")]
     if nodes := [path for path in server.paths() if path.startswith(PATH + "/")]:

@@ -46,7 +46,7 @@ OF_THE_WORKER = {"due", "attend"}
 
 
 def public(cls: type) -> set[str]:
-    inherited = [base for base in cls.__mro__ if base.__module__.startswith("zk_recipes")]
+    inherited = [base for base in cls.__mro__ if "zk_recipes" in base.__module__]
     return {name for base in inherited for name in vars(base) if not name.startswith("_")} - OF_THE_WORKER
 
 

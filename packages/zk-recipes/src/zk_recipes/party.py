@@ -120,7 +120,7 @@ class AsyncParty:
         return True if member is None else await member.close()
 
     async def members(self) -> list[str]:
-        """Return the identifiers of everybody who takes part; two round trips, and more beyond sixty members."""
+        """Return the identifiers of everybody who takes part; two round trips, or one of a `ShallowParty`."""
         names = await self._names()
         found = await self._port.read_many([Read(join_path(self._path, name)) for name in names])
         present = sorted(
@@ -169,7 +169,7 @@ class AsyncShallowParty(AsyncParty):
     """
 
     async def members(self) -> list[str]:
-        """Return the identifiers of everybody who takes part; one round trip."""
+        """Return the identifiers of everybody who takes part; two round trips, or one of a `ShallowParty`."""
         return sorted(name.partition("-")[2] for name in await self._names())
 
     @staticmethod
