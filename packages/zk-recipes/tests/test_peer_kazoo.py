@@ -13,7 +13,7 @@ pytest.importorskip("kazoo")
 from kazoo.client import KazooClient
 
 from zk_client import Client
-from zk_recipes import Lock, ReadLock, ReadWriteLock, Semaphore, WriteLock
+from zk_recipes import Election, Lock, ReadLock, ReadWriteLock, Semaphore, WriteLock
 from zk_testing.member import ZooKeeperServer
 
 MakeClient = Callable[..., Client]
@@ -173,3 +173,21 @@ def test_a_number_of_leases_that_differs_is_refused_on_both_sides(make_client: M
         kazoo.Semaphore(PATH, max_leases=3).acquire(blocking=False)
     with pytest.raises(ValueError, match="has 2 leases, not 3"):
         Semaphore(client, PATH, max_leases=3).acquire(blocking=False)
+
+
+# An election
+
+
+def test_kazoos_candidates_and_ours_lead_in_turn(make_client: MakeClient, kazoo: Any) -> None:
+    client = make_client()
+    mine, other = Election(client, PATH, "ours"), kazoo.Election(PATH, "theirs")
+    led: list[str] = []
+    with mine.lead() as term:
+        waiting = Waiting(lambda: other.run(led.append, "theirs"))
+        wait_for_children(client, PATH, 2)
+        assert mine.contenders() == other.contenders() == ["ours", "theirs"]
+        assert led == [] and term.is_leader
+    waiting.finish()
+    assert led == ["theirs"]
+    other.run(lambda: led.append(str(mine.contenders())))
+    assert led[1] == "['theirs']"

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .caches import AsyncChildrenCache, AsyncNodeCache, AsyncTreeCache, ChildrenCache, NodeCache, TreeCache
     from .counter import AsyncCounter, Counter
     from .durable_lease import AsyncDurableLease, DurableLease
+    from .election import AsyncElection, AsyncTerm, Election, Term
     from .errors import (
         JobFailedError,
         LockCancelledError,
@@ -60,6 +61,7 @@ _ROOMS = {
     "AsyncCounter": "counter",
     "AsyncDataWatch": "watchers",
     "AsyncDurableLease": "durable_lease",
+    "AsyncElection": "election",
     "AsyncGroupMembership": "membership",
     "AsyncJob": "work_queue",
     "AsyncLease": "lease",
@@ -80,6 +82,7 @@ _ROOMS = {
     "AsyncSetPartitioner": "partitioner",
     "AsyncShallowParty": "party",
     "AsyncSharedValue": "shared_value",
+    "AsyncTerm": "election",
     "AsyncTreeCache": "caches",
     "AsyncWorkQueue": "work_queue",
     "AsyncWriteLock": "rwlock",
@@ -91,6 +94,7 @@ _ROOMS = {
     "Counter": "counter",
     "DataWatch": "watchers",
     "DurableLease": "durable_lease",
+    "Election": "election",
     "GroupMembership": "membership",
     "Job": "work_queue",
     "JobFailedError": "errors",
@@ -127,6 +131,7 @@ _ROOMS = {
     "SharedListening": "shared_value",
     "SharedReading": "shared_value",
     "SharedValue": "shared_value",
+    "Term": "election",
     "TreeCache": "caches",
     "UndecidedError": "errors",
     "UnreadableDataError": "errors",
@@ -156,6 +161,7 @@ __all__ = [
     "AsyncCounter",
     "AsyncDataWatch",
     "AsyncDurableLease",
+    "AsyncElection",
     "AsyncGroupMembership",
     "AsyncJob",
     "AsyncLease",
@@ -176,6 +182,7 @@ __all__ = [
     "AsyncSetPartitioner",
     "AsyncShallowParty",
     "AsyncSharedValue",
+    "AsyncTerm",
     "AsyncTreeCache",
     "AsyncWorkQueue",
     "AsyncWriteLock",
@@ -187,6 +194,7 @@ __all__ = [
     "Counter",
     "DataWatch",
     "DurableLease",
+    "Election",
     "GroupMembership",
     "Job",
     "JobFailedError",
@@ -223,6 +231,7 @@ __all__ = [
     "SharedListening",
     "SharedReading",
     "SharedValue",
+    "Term",
     "TreeCache",
     "UndecidedError",
     "UnreadableDataError",

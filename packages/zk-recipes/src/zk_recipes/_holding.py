@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from zk_client import Port, Scope
+    from zk_wire import Stat
 
 log = logging.getLogger(__name__)
 
@@ -47,15 +48,26 @@ class Holding:
 
     path: of what is held.   what: the word for it in messages.   node: what makes us its holder.
     until: when it ends even if all is well, by the port's clock; None for never.
+    on_read: called by the keeper with our node's Stat, at first and after each change; it must not wait.
     """
 
-    __slots__ = ("_port", "_right_to_end", "lost", "node", "path", "until", "wake", "what")
+    __slots__ = ("_port", "_right_to_end", "lost", "node", "on_read", "path", "until", "wake", "what")
 
-    def __init__(self, port: Port, path: str, node: OwnNode, what: str = "lock", *, until: float | None = None) -> None:
+    def __init__(
+        self,
+        port: Port,
+        path: str,
+        node: OwnNode,
+        what: str = "lock",
+        *,
+        until: float | None = None,
+        on_read: Callable[[Stat], None] | None = None,
+    ) -> None:
         self.path = path
         self.node = node
         self.what = what
         self.until = until
+        self.on_read = on_read
         self.wake = port.event()
         self.lost = False
         self._port = port
@@ -143,6 +155,7 @@ class Holding:
         if not self.end():
             return
         self.lost = True
+        self.wake.set()  # for whoever has work to cut short
         if self.until is not None and self._port.now() >= self.until:
             log.info("%s %s: its time is over", self.what, self.path)
         else:
@@ -159,7 +172,9 @@ class Holding:
         port = self._port.until(self._port.now() + self._lease())
         watch = port.watcher(self.wake)
         try:
-            await port.get(self.node.path, watch)
+            _, stat = await port.get(self.node.path, watch)
+            if self.on_read is not None:
+                self.on_read(stat)
             while watch.event is None and not self.ended and self._is_ours():
                 await self._rest()
         except NoNodeError:

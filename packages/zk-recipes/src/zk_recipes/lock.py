@@ -200,7 +200,7 @@ class AsyncLock:
         finally:
             await self.release()
         if cut_short:
-            raise LockLostError(self._path, CUT_SHORT) from exc
+            raise LockLostError(self._path, CUT_SHORT, self._WHAT) from exc
 
     def _begin_scope(self) -> None:
         """Have the calling worker interrupted, where that can be, before the lock we hold is lost."""
@@ -261,7 +261,7 @@ class AsyncLock:
     def _held(self) -> Holding:
         holding = self._holding
         if holding is None:
-            raise LockLostError(self._path, "it was not acquired, or released, or its loss was told")
+            raise LockLostError(self._path, "it was not acquired, or released, or its loss was told", self._WHAT)
         return holding
 
     async def contenders(self) -> list[str]:
