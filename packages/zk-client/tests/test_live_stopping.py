@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gc
+import signal
 import threading
 import time
+from contextlib import suppress
 
 import pytest
 from conftest import MakeClient
@@ -30,6 +32,8 @@ from zk_client import (
     SessionClosedError,
     SessionState,
 )
+from zk_client._session.core import SessionCore
+from zk_client.handlers.dispatcher import Dispatcher
 from zk_testing.faults import FaultProxy
 from zk_testing.member import ZooKeeperServer
 
@@ -168,3 +172,62 @@ def test_an_idle_client_costs_one_thread(world: Threads, zk_server: ZooKeeperSer
     with world.client(zk_server.hosts) as zk:
         zk.get("/")
         assert threading.active_count() == before + 1
+
+
+# Where it may not wait
+
+
+@pytest.mark.worlds("threads", "gevent")
+@pytest.mark.parametrize(("owner", "name"), [(SessionCore, "submit"), (Dispatcher, "_begin")])
+def test_stop_may_be_called_in_a_del_that_interrupts_the_client_itself(
+    world: Threads,
+    make_client: MakeClient,
+    zk_server: ZooKeeperServer,
+    monkeypatch: pytest.MonkeyPatch,
+    owner: type,
+    name: str,
+) -> None:
+    zk = make_client(zk_server.hosts)
+    # The collector runs between any two lines, also where the client holds its locks.
+    method = getattr(owner, name)
+
+    def collected(*args: object) -> object:
+        result = method(*args)
+        zk.stop()
+        return result
+
+    monkeypatch.setattr(owner, name, collected)
+    told = Events()
+    call = zk.get_async("/")
+    call.add_done_callback(told)
+    assert told.wait() == [call]
+    assert comes_true(lambda: not zk.connected and not world.workers())
+
+
+@pytest.mark.worlds("threads")  # the handler of a real signal
+def test_stop_may_be_called_in_a_signal_handler(zk: Client, other: Client) -> None:
+    zk.create("/mine", ephemeral=True)
+    gone = other.watcher()
+    other.exists("/mine", watch=gone)
+    took: list[float] = []
+
+    def handle(number: int, frame: object) -> None:
+        begun = time.monotonic()
+        zk.stop()
+        took.append(time.monotonic() - begun)
+
+    before = signal.signal(signal.SIGUSR1, handle)
+    main = threading.main_thread().ident
+    assert main is not None
+    timer = threading.Timer(0.05, signal.pthread_kill, (main, signal.SIGUSR1))
+    timer.start()
+    try:
+        with suppress(SessionClosedError):
+            while True:
+                zk.exists("/")
+    finally:
+        timer.join()
+        signal.signal(signal.SIGUSR1, before)
+    assert gone.wait(PATIENCE) is not None
+    assert took[0] < 1
+    assert comes_true(lambda: zk.state is CLOSED)

@@ -186,11 +186,15 @@ class Client(ClientBase, Requests):
         close_session: False leaves it to the server, with its ephemeral nodes, until it expires; the next `start`
         resumes it, and so does another client given `client_id`.
         Requests under way are answered first; those that cannot be raise SessionClosedError. May be called from any
-        thread, from a callback, more than once, and on a client that never started. While the interpreter itself ends,
-        after `atexit`, no thread runs that could be waited for: then it returns at once, and the session expires.
+        thread, from a callback, more than once, and on a client that never started. In a signal handler or a `__del__`
+        that interrupts a call of the client's own it returns when the end was asked for, and the rest is done beside;
+        so it does at the interpreter's end, after the functions of `atexit`, when nothing runs beside any more.
         """
         if sys.is_finalizing():
-            self.handler.part()
+            self.handler.leave(close_session=close_session)
+            return
+        if self.handler.is_interrupted_in(sys._getframe().f_back):
+            self.handler.stop_beside(self._interrupt.set, timeout, close_session=close_session)
             return
         with self.handler.mutex:
             # Turns a caller away that may not, before anything has an effect.

@@ -21,7 +21,7 @@ from .timers import Timers
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import Any
+    from typing import Any, ClassVar
 
     from ..hosts import Host
     from .watches import Listener
@@ -36,6 +36,9 @@ class Wishes(Machine):
 
     __slots__ = ()
 
+    # What `stop` sends, loaded by the first start: at the interpreter's end it is too late for that.
+    _farewell: ClassVar[Any] = None
+
     def start(self, now: float) -> None:
         """Begin to connect; with the session given by `resume`, or with a new one."""
         if self.phase != IDLE:
@@ -44,6 +47,7 @@ class Wishes(Machine):
             self.session_id, self.password = self._resume
             self._was_read_write = True
         self._presented = self.session_id
+        type(self)._farewell = _wire.CloseSessionRequest()
         self.timers = Timers(self.config.timeout, self.config.read_timeout)
         self.timers.received = now
         self._failures = 0
@@ -189,7 +193,7 @@ class Wishes(Machine):
             return
         self._resume = None
         if self.phase >= PREPARING and close_session:
-            self._ask(_wire.CloseSessionRequest(), self._session_closed)
+            self._ask(self._farewell, self._session_closed)
             self.timers.sent = now
             self.phase = CLOSING
             self._search = None
@@ -208,7 +212,7 @@ class Wishes(Machine):
     def _close_granted(self, session_id: int) -> None:
         """The answer that `stop` has waited for."""
         self.session_id = session_id
-        self._ask(_wire.CloseSessionRequest(), self._session_closed)
+        self._ask(self._farewell, self._session_closed)
 
     def _session_closed(self, step: Step, now: float) -> None:
         self._finish(CLOSED, SessionState.CLOSED)

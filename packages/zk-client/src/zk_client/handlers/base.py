@@ -100,6 +100,10 @@ class Runtime(Protocol):
 
     def spawn(self, name: str, function: Callable[[], None]) -> Worker: ...
 
+    def spawn_last(self, name: str, function: Callable[[], None]) -> None:
+        """Run a function that the end of the process waits for, in a world where it can."""
+        ...
+
     def is_current(self, worker: Worker) -> bool: ...
 
     def now(self) -> float:

@@ -15,8 +15,8 @@ from .asking import Asking
 from .background import Background
 from .connecting import Attempt
 from .dispatcher import Dispatcher
+from .inside import interrupts_the_client
 from .leaving import Inline, Release, release
-from .log import logger
 from .resolving import Resolver
 from .traffic import Traffic
 from .workers import Workers
@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     from ..states import SessionState
     from .base import Runtime, RuntimeEvent, RuntimeLock
     from .link import Link
+
+
+# Seconds a caller that may not wait for the end gives another worker to ask for it.
+BEGIN = 0.5
 
 
 class BlockingHandler(Traffic):
@@ -131,14 +135,37 @@ class BlockingHandler(Traffic):
             self.dispatcher.finish(5.0)
         self.workers.join(5.0)
 
-    def part(self) -> None:
-        """Let the connection go, and wait for nothing: the interpreter ends.
+    is_interrupted_in = staticmethod(interrupts_the_client)
 
-        No worker runs any more, no lock is taken (one that is held is held for ever), and nothing can be imported.
+    def stop_beside(self, first: Callable[[], None], timeout: float, *, close_session: bool) -> None:
+        """Stop for a caller who may not wait; when this returns the server was asked for the end, if that could be.
+
+        first: called before anything else, where one may wait.
         """
-        link = self.link
-        if link is not None:
-            link.shutdown()
+        begun = self.runtime.event()
+
+        def stop() -> None:
+            first()
+            self._begin_to_end(close_session)
+            begun.set()
+            self.stop(timeout, close_session=close_session)
+
+        self.runtime.spawn_last("zk-client stop", stop)
+        if not self.runtime.kills and self.mutex.acquire(False):
+            self.mutex.release()
+            begun.wait(BEGIN)
+
+    def leave(self, *, close_session: bool) -> None:
+        """At the interpreter's end, when no other thread runs any more: ask for the end, and wait for nobody."""
+        if not self.mutex.acquire(False):
+            return
+        try:
+            self.core.stop(self._now(), close_session=close_session)
+            link = self.link
+            if link is not None and self.core.output and not (link.sending or link.rest):
+                link.send_some(self.core.take_output())
+        finally:
+            self.mutex.release()
 
     def _begin_to_end(self, close_session: bool) -> None:
         with self.mutex:
@@ -293,11 +320,7 @@ class BlockingHandler(Traffic):
         with self.mutex:
             self._undelivered -= 1
         self._arrive(settled, state)
-        for listener in tuple(self.listeners):
-            try:
-                listener(state)
-            except Exception:  # noqa: BLE001 - a listener's fault is its own
-                logger().exception("exception in the state listener %r", listener)
+        self.dispatcher.call_each(tuple(self.listeners), state)
 
     def _arrive(self, settled: RuntimeEvent, state: SessionState) -> None:
         self.state = state

@@ -40,9 +40,17 @@ class Dispatcher:
         with self._mutex:
             self._queue.append((function, arguments))
             if self._worker is None:
-                self._worker = self._runtime.spawn("zk-client callbacks", self._run)
+                self._worker = self._begin()
             elif not self._arrived.is_set():  # it stays set until the worker looks, and looking is cheaper than setting
                 self._arrived.set()
+
+    def _begin(self) -> Worker | None:
+        try:
+            return self._runtime.spawn("zk-client callbacks", self.run)
+        except RuntimeError as error:
+            # No thread can be started: the interpreter is about to end, or there are too many. `finish` does it then.
+            logger().debug("callbacks of the ZooKeeper client wait: %s", error)
+            return None
 
     def is_current(self) -> bool:
         """Whether the caller is being run by this dispatcher."""
@@ -65,11 +73,14 @@ class Dispatcher:
             self._arrived.set()
         if worker is not None:
             worker.join(timeout)
+        elif self._queue:
+            self.run()
 
     _leaving = False
 
-    def _run(self) -> None:
-        while True:
+    def run(self) -> None:
+        """What the worker does."""
+        while not self._is_over():
             while self._queue:
                 function, arguments = self._queue.popleft()
                 try:
@@ -78,10 +89,25 @@ class Dispatcher:
                     logger().exception("exception in %r, called by the ZooKeeper client", function)
                 # A finished callback's arguments must not be kept alive by this frame.
                 del function, arguments
-            arrived = self._arrived.wait(0 if self._leaving else LINGER)
-            with self._mutex:
-                self._arrived.clear()
-                if not self._queue and (not arrived or self._leaving):
-                    self._worker = None
-                    self._leaving = False
-                    return
+
+    def _is_over(self) -> bool:
+        """Wait for more; whether none came, and the worker leaves."""
+        if self._queue:
+            return False
+        arrived = self._arrived.wait(0 if self._leaving else LINGER)
+        with self._mutex:
+            self._arrived.clear()
+            if self._queue or (arrived and not self._leaving):
+                return False
+            self._worker = None
+            self._leaving = False
+            return True
+
+    @staticmethod
+    def call_each(functions: tuple[Callable[[Any], object], ...], argument: Any) -> None:
+        """Call each with the same; an exception in one is logged."""
+        for function in functions:
+            try:
+                function(argument)
+            except Exception:  # noqa: BLE001 - a listener's fault is its own
+                logger().exception("exception in %r, called by the ZooKeeper client", function)

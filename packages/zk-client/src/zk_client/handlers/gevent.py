@@ -80,6 +80,10 @@ class GeventRuntime:
         """Run a function in a greenlet."""
         return self._hub.HubWorker(name, function)
 
+    def spawn_last(self, name: str, function: Callable[[], None]) -> None:
+        """Run a function in a greenlet; nobody can wait for one that is to be run after the main one."""
+        self._hub.HubWorker(name, function)
+
     def is_current(self, worker: Worker) -> bool:
         """Whether the caller runs in that worker."""
         return isinstance(worker, self._hub.HubWorker) and worker.is_current

@@ -153,6 +153,10 @@ class ThreadRuntime:
         """Run a function in a daemon thread."""
         return ThreadWorker(name, function)
 
+    def spawn_last(self, name: str, function: Callable[[], None]) -> None:
+        """Run a function in a thread that the interpreter waits for before it ends."""
+        threading.Thread(target=function, name=name, daemon=False).start()
+
     def is_current(self, worker: Worker) -> bool:
         """Whether the caller runs in that worker."""
         return isinstance(worker, ThreadWorker) and worker.thread is threading.current_thread()
