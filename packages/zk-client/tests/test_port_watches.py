@@ -243,3 +243,17 @@ def test_reads_and_watches_whose_replies_are_lost_are_asked_again(server: Embedd
             assert watches(server) == 0
 
         run(proxy.hosts, body)
+
+
+def test_many_reads_stay_within_what_a_client_may_send_at_once(server: EmbeddedServer) -> None:
+    with Client(server.hosts, max_in_flight=10, when_full="fail") as zk:
+
+        async def body(port: Port) -> None:
+            await port.create("/n")
+            made = [port.watcher() for _ in range(500)]
+            results = await port.read_many([Read("/n", watch=watch) for watch in made])
+            assert results == [await port.get("/n")] * 500
+            for watch in made:
+                await watch.close()
+
+        run_blocking(body(zk.port))

@@ -17,6 +17,7 @@ from zk_recipes import (
     CacheEvent,
     CacheEventKind,
     ChildrenCache,
+    GroupMembership,
     NodeCache,
     TreeCache,
 )
@@ -348,6 +349,12 @@ def test_arguments_that_mean_nothing_are_refused(zk: Client) -> None:
     with pytest.raises(SessionClosedError, match="not started"):
         TreeCache(zk, "/top").wait(PATIENCE)
 
+    async def listen(event: CacheEvent) -> None: ...
+
+    for cache in (TreeCache(zk, "/top"), GroupMembership(zk, "/top", "me")):
+        with pytest.raises(TypeError, match="asynchronous"):
+            cache.listen(listen)
+
 
 # Other servers, other worlds
 
@@ -362,6 +369,7 @@ def test_an_old_server_is_watched_node_by_node() -> None:
             assert set(cache.snapshot()) == {"/top", "/top/a", "/top/a/b"}
             zk.create("/top/a/c", b"c")
             told.wait(lambda event: (event.kind, event.path) == (ADDED, "/top/a/c"))
+        wait_for_threads_to_end(WORKER)
         zk.sync("/")
         assert server_watches(server) == 0  # type: ignore[arg-type]
 
@@ -415,5 +423,6 @@ def test_a_tree_is_followed_on_greenlets_where_nothing_is_patched() -> None:
             cache.listen(lambda event: seen.set() if event.path == "/top/a" else None)
             zk.create("/top/a", makepath=True)
             assert seen.wait(PATIENCE) and cache.children() == {"a"}
-        zk.sync("/")
-        assert server_watches(server) == 0  # type: ignore[arg-type]
+        with gevent.Timeout(PATIENCE):
+            while server_watches(server):  # type: ignore[arg-type]
+                zk.sync("/")

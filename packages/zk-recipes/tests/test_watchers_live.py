@@ -184,6 +184,24 @@ def test_a_type_error_in_the_function_is_logged_and_does_not_call_it_twice(
     assert "a bug of the user's" in caplog.text
 
 
+def test_a_function_that_returns_something_to_be_awaited_is_refused_and_harms_nothing(
+    zk: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    told = Told()
+
+    async def work() -> None: ...
+
+    def hand_out(data: object, stat: object) -> object:
+        return work()
+
+    DataWatch(zk, "/n", told)
+    with caplog.at_level(logging.ERROR):
+        DataWatch(zk, "/n", hand_out)
+        zk.create("/n", b"1")
+        told.wait(lambda data, stat, event: data == b"1")
+    assert "something to be awaited" in caplog.text
+
+
 @pytest.mark.parametrize("kind", [DataWatch, ChildrenWatch])
 def test_false_stops_the_watch_and_nothing_else_does(
     zk: Client, zk_server: ZooKeeperServer, kind: type[DataWatch]

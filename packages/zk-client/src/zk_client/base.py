@@ -249,6 +249,15 @@ class ClientBase(ABC):
         if reconnect:
             self._world.reconnect("another session timeout is asked for")
 
+    # Limits
+
+    def window(self, most: int) -> int:
+        """How many requests may be sent at once without being refused, where `most` are wished; others ask as well."""
+        config = self._core.config
+        if config.max_in_flight is None or not config.fail_when_full:
+            return most
+        return max(1, min(most, config.max_in_flight // 2))
+
     # Watches
 
     def remove_watch(self, path: str, listener: Callable[[WatchedEvent], object]) -> None:

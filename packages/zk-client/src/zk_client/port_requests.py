@@ -68,11 +68,12 @@ class PortRequests(ABC):
         from . import reading
 
         since = self.now()
+        window = self._base.window(reading.WINDOW)
         results: list[Any] = []
         sent = 0
         try:
             for number, call in enumerate(calls):
-                while sent < len(calls) and sent < number + reading.WINDOW:
+                while sent < len(calls) and sent < number + window:
                     self._submit(calls[sent])
                     sent += 1
                 try:

@@ -15,11 +15,11 @@ import logging
 from collections import deque
 from typing import TYPE_CHECKING
 
-from zk_client import SessionClosedError, SessionState
+from zk_client import SessionClosedError, SessionState, TooManyRequestsError
 from zk_wire import NoNodeError, ServerError, UnimplementedError, check_path, join_path, strip_chroot
 
 from ._mirror import CachedNode, CacheEvent, CacheEventKind, Mirror
-from ._telling import tell
+from ._telling import refuse_async, tell
 from ._tree_watching import RecursiveWay, SingleWay
 from ._waiting import FIRST_PAUSE, LONGEST_PAUSE, PASSING
 
@@ -53,6 +53,8 @@ class Listening:
 
 class AsyncCache:
     """A copy of a tree, kept up to date while it is open. The caches that are used are made of it."""
+
+    _awaits = True  # whether listeners may be asynchronous
 
     def __init__(
         self,
@@ -171,6 +173,8 @@ class AsyncCache:
         if not callable(function):
             message = f"function must be callable, not {type(function).__name__}"
             raise TypeError(message)
+        if not self._awaits:
+            refuse_async(function)
         listening = Listening(self._listeners, function)
         self._listeners.append(listening)
         return listening
@@ -218,7 +222,7 @@ class AsyncCache:
                     await self._follow()
                     pause = FIRST_PAUSE
                     continue
-                except PASSING as error:
+                except (*PASSING, TooManyRequestsError) as error:
                     log.debug("%r: beginning anew after %r", self, error)
                 except UnimplementedError:
                     if self._is_single:
@@ -444,7 +448,7 @@ class AsyncCache:
         for event in events:
             for listening in list(self._listeners):
                 if listening in self._listeners:
-                    await tell(listening.function, event, what=f"a listener of {self!r}")
+                    await tell(listening.function, event, what=f"a listener of {self!r}", awaits=self._awaits)
 
     async def _until(self, is_so: Callable[[], bool], timeout: float | None) -> bool:
         """Wait until something is so; nothing that is told meanwhile is missed."""

@@ -25,11 +25,19 @@ def takes(function: Callable[..., object], count: int) -> bool:
     return True
 
 
-async def tell(function: Callable[..., object], *arguments: object, what: str) -> object:
-    """Call a function, and await what it returns if that can be; an exception is logged and None returned."""
+async def tell(function: Callable[..., object], *arguments: object, what: str, awaits: bool) -> object:
+    """Call a function, and await what it returns if that can be; an exception is logged and None returned.
+
+    awaits: False where calls block, and nobody can wait for what is awaited; that is logged as well.
+    """
     try:
         answer = function(*arguments)
         if hasattr(answer, "__await__"):
+            if not awaits:
+                if hasattr(answer, "close"):
+                    answer.close()  # otherwise it is complained of a second time, as never awaited
+                message = f"{function!r} returned something to be awaited: use the Async class of this recipe"
+                raise TypeError(message)
             answer = await answer
     except Exception:
         log.exception("the function of %s raised", what)

@@ -159,6 +159,10 @@ class AsyncChildrenCache(AsyncCache):
 class _CacheFace(Face[C], Generic[C]):
     """What the blocking faces of all caches share."""
 
+    def __init__(self, body: C) -> None:
+        super().__init__(body)
+        body._awaits = False
+
     def start(self) -> Self:
         """Begin to load and to follow, beside the caller; `wait` returns when everything was read once.
 

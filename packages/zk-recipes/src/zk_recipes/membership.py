@@ -144,6 +144,7 @@ class GroupMembership(Face[AsyncGroupMembership]):
 
     def __init__(self, client: HasPort, path: str, member_id: str, data: bytes = b"") -> None:
         super().__init__(AsyncGroupMembership(client, path, member_id, data))
+        self._body._cache._awaits = False
 
     wait = blocking(AsyncGroupMembership.wait)
     close = blocking(AsyncGroupMembership.close)

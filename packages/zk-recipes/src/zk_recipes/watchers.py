@@ -39,6 +39,8 @@ Found = TypeVar("Found")
 class _AsyncNodeWatch(Member, Generic[Found]):
     """What both kinds of watches share: read, tell, wait for the event, and again."""
 
+    _awaits = True  # whether the function may be asynchronous
+
     def __init__(self, client: HasPort, path: str, func: Callable[..., object] | None = None) -> None:
         check_path(path)
         self._path = path
@@ -171,7 +173,7 @@ class _AsyncNodeWatch(Member, Generic[Found]):
         if not self._stopped and self._is_news(found):
             if event is not None and event.type is EventType.NONE:
                 event = None
-            answer = await tell(self._function, *self._arguments(found, event), what=repr(self))
+            answer = await tell(self._function, *self._arguments(found, event), what=repr(self), awaits=self._awaits)
             self._called.set()
             if answer is False:
                 await self.stop()
@@ -337,6 +339,7 @@ class DataWatch(Face[AsyncDataWatch]):
 
     def __init__(self, client: HasPort, path: str, func: Callable[..., object] | None = None) -> None:
         super().__init__(AsyncDataWatch(client, path))
+        self._body._awaits = False
         if func is not None:
             self(func)
 
@@ -365,6 +368,7 @@ class ChildrenWatch(Face[AsyncChildrenWatch]):
         send_event: bool = False,
     ) -> None:
         super().__init__(AsyncChildrenWatch(client, path, None, allow_session_lost, send_event))
+        self._body._awaits = False
         if func is not None:
             self(func)
 
