@@ -248,8 +248,8 @@ class ReadLock(Lock):
         naming: str | ReadWriteNaming = "kazoo",
         on_lost: Callable[[], object] | None = None,
     ) -> None:
-        Face.__init__(
-            self, AsyncReadLock(client, path, identifier, extra_lock_patterns, naming=naming, on_lost=on_lost)
+        super(Lock, self).__init__(
+            AsyncReadLock(client, path, identifier, extra_lock_patterns, naming=naming, on_lost=on_lost)
         )
 
 
@@ -271,8 +271,8 @@ class WriteLock(Lock):
         naming: str | ReadWriteNaming = "kazoo",
         on_lost: Callable[[], object] | None = None,
     ) -> None:
-        Face.__init__(
-            self, AsyncWriteLock(client, path, identifier, extra_lock_patterns, naming=naming, on_lost=on_lost)
+        super(Lock, self).__init__(
+            AsyncWriteLock(client, path, identifier, extra_lock_patterns, naming=naming, on_lost=on_lost)
         )
 
 
@@ -303,8 +303,8 @@ class ReadWriteLock(Face[AsyncReadWriteLock]):
         super().__init__(body)
         self._reader = ReadLock.__new__(ReadLock)
         self._writer = WriteLock.__new__(WriteLock)
-        Face.__init__(self._reader, body.read_lock)
-        Face.__init__(self._writer, body.write_lock)
+        super(Lock, self._reader).__init__(body.read_lock)
+        super(Lock, self._writer).__init__(body.write_lock)
 
     downgrade = blocking(AsyncReadWriteLock.downgrade)
     path = attribute(AsyncReadWriteLock, lambda lock: lock.path)
