@@ -324,9 +324,10 @@ class Shuffle:
 
 def _shared(config: SessionConfig) -> SessionConfig:
     global _last_config
-    if config != _last_config:
-        _last_config = config
-    return _last_config
+    last = _last_config
+    if last is None or config != last:
+        last = _last_config = config
+    return last
 
 
 def check_observers(observers: Iterable[Observer]) -> tuple[Observer, ...]:

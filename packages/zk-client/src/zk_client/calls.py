@@ -7,6 +7,8 @@ queue's entry and the caller's future at once, because three objects per request
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 from zk_wire import Exchange, NoNodeError, ServerError, error_for_code
 
 from .errors import CallTimeoutError
@@ -47,6 +49,16 @@ class CallOwner(Protocol):
     def undo(self, call: Call[Any]) -> None: ...
 
     def call_when_done(self, call: Call[Any], function: Callable[[Call[Any]], object]) -> None: ...
+
+
+class Inline(ABC):
+    """Stands among a call's callbacks for something of the library's own, done at once when the call is."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def __call__(self, call: Any) -> None:
+        """The call is done."""
 
 
 class Call(Exchange[R], Generic[R]):

@@ -150,7 +150,7 @@ class HostList:
     def replace(self, hosts: Iterable[Host], fallback: Iterable[Host] = ()) -> None:
         """Have other hosts from now on; a new round begins. Raises ConfigurationError when there are none."""
         listed = tuple(dict.fromkeys(hosts))
-        if listed == hosts:
+        if isinstance(hosts, tuple) and listed == hosts:
             listed = hosts  # one of the two is enough
         if not listed:
             raise ConfigurationError("no hosts given; at least one host:port is needed")

@@ -30,9 +30,8 @@ from zk_wire import (
 )
 
 from ._session.transaction_recovery import TransactionRecovery
-from .calls import Call
+from .calls import Call, Inline
 from .errors import TransactionFailedError
-from .handlers.leaving import Inline
 from .operations import check_value, check_version, create_kind, encode_acls
 
 TYPE_CHECKING = False

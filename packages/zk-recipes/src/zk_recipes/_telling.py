@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +32,7 @@ async def tell(function: Callable[..., object], *arguments: object, what: str, a
     awaits: False where calls block, and nobody can wait for what is awaited; that is logged as well.
     """
     try:
-        answer = function(*arguments)
+        answer: Any = function(*arguments)
         if hasattr(answer, "__await__"):
             if not awaits:
                 if hasattr(answer, "close"):

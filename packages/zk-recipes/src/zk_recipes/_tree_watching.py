@@ -50,30 +50,38 @@ class Way(Protocol):
 
     async def begin(self) -> None:
         """Begin to hear; call it before anything is read."""
+        ...
 
     async def end(self) -> None:
         """Take every watch back."""
+        ...
 
     def take(self) -> Heard:
         """Return what was heard since the last time; never waits."""
+        ...
 
     async def read(self, paths: Sequence[str]) -> list[Found]:
         """Read nodes, so that their next change is heard."""
+        ...
 
     async def list(self, paths: Sequence[str]) -> list[FoundNames]:
         """Read the names of children, so that the next change of them is heard."""
+        ...
 
     def must_list(self, path: str, stat: Stat, known: int | None, *, looking: bool) -> bool:
         """Whether the children of a node that was read have to be listed.
 
         known: up to which change they are known.   looking: nobody has said that only the node itself has changed.
         """
+        ...
 
     def forget(self, paths: Iterable[str]) -> None:
         """Nodes are not followed any more."""
+        ...
 
     async def settle(self) -> None:
         """After a reconnect, return when everything that happened meanwhile has been heard."""
+        ...
 
 
 class RecursiveWay:

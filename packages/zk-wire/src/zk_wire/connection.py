@@ -84,8 +84,8 @@ class ClientConnection:
 
     def __init__(self, *, max_frame: int = 64 * 1024 * 1024) -> None:
         self.state = ConnectionState.NEW
-        self.in_flight = _NOTHING
-        self.auth_in_flight = _NOTHING
+        self.in_flight: deque[Exchange[object]] = _NOTHING
+        self.auth_in_flight: deque[Exchange[object]] = _NOTHING
         self.last_zxid = 0
         self.pending_error: RemoteProtocolError | None = None
         self._max_frame = max_frame

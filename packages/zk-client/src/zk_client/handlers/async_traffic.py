@@ -15,8 +15,9 @@ from asyncio import get_running_loop
 
 from zk_wire import Outcome
 
+from ..calls import Inline
 from ..errors import CallTimeoutError, ConfigurationError
-from .leaving import Inline, Undo, leaves, left_behind
+from .leaving import Undo, leaves, left_behind
 from .performing import Performing
 
 TYPE_CHECKING = False

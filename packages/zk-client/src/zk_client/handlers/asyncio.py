@@ -17,12 +17,12 @@ from inspect import iscoroutine
 from weakref import WeakSet
 
 from .._session.machine import CANCELLED, CLOSING, IDLE
+from ..calls import Inline
 from ..errors import CancelledCallError, ConfigurationError
 from ..states import SessionState
 from .async_traffic import AsyncTraffic
 from .ending import see_off
 from .flag import Flag
-from .leaving import Inline
 from .log import logger
 from .opening import check, open_stream, resolve, search_read_write
 from .stream import Stream

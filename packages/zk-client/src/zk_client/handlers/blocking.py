@@ -11,12 +11,13 @@ from collections import deque
 from functools import partial
 
 from .._session.machine import IDLE
+from ..calls import Inline
 from .asking import Asking
 from .background import Background
 from .connecting import Attempt
 from .dispatcher import Dispatcher
 from .inside import interrupts_the_client
-from .leaving import Inline, Release, release
+from .leaving import Release, release
 from .resolving import Resolver
 from .traffic import Traffic
 from .workers import Workers

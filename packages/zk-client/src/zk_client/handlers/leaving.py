@@ -8,10 +8,11 @@ because nobody knows its name; so is the marker of a transaction.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 
 from zk_wire import ConnectionLostError, Outcome
 
+from ..calls import Inline
 from .performing import Performing
 
 TYPE_CHECKING = False
@@ -96,16 +97,6 @@ class Leaving(Performing):
     @abstractmethod
     def perform(self) -> None:
         """Do what the core asks for; under the mutex."""
-
-
-class Inline(ABC):
-    """Stands among a call's callbacks for something of the handler's own, done at once when the call is."""
-
-    __slots__ = ()
-
-    @abstractmethod
-    def __call__(self, call: Any) -> None:
-        """The call is done."""
 
 
 class Release(Inline):

@@ -11,8 +11,8 @@ from __future__ import annotations
 from zk_wire import OpCode
 
 from .._session.actions import Connect, Deliver, Disconnect
+from ..calls import Inline
 from ..observing import RequestEnded, RequestStarted
-from .leaving import Inline
 from .log import logger
 from .performing import Performing
 
