@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import pytest
 from worlds import here
 
-from zk_client import SessionState, WatchedEvent
+from zk_client import EventType, SessionState, WatchedEvent
 from zk_testing import Choice, EmbeddedEnsemble, EmbeddedServer, EnsembleSettings, Settings
 from zk_testing.cluster import Cluster, start_cluster
 from zk_testing.errors import NoServerError
@@ -192,6 +192,16 @@ def expire(client: Any, address: str) -> None:
 def descriptors() -> int:
     """How many file descriptors this process has open."""
     return len(os.listdir("/proc/self/fd"))
+
+
+def kinds(events: list[WatchedEvent]) -> list[tuple[EventType, str]]:
+    """What happened, and where."""
+    return [(event.type, event.path) for event in events]
+
+
+def watches_on(server: Any) -> int:
+    """How many watches a server keeps."""
+    return int(mntr(server.send_command("mntr"))["zk_watch_count"])
 
 
 def comes_true(holds: Callable[[], bool], timeout: float = PATIENCE) -> bool:

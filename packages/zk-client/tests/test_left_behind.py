@@ -6,18 +6,17 @@ tests of their own as well, by world. What is not undone is a transaction: it is
 
 from __future__ import annotations
 
-import importlib.util
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from conftest import MakeClient
 from corepair import SESSION, CorePair, stat
-from either import MakeEither, making
+from live import PATIENCE, comes_true
 
-from zk_client import CallTimeoutError, Client, ConnectionLostError, Outcome, run_blocking
+from zk_client import CallTimeoutError, Client, ConnectionLostError, Outcome
 from zk_client._session.machine import HANDSHAKE
 from zk_client._session.transaction_recovery import TransactionRecovery
 from zk_client._session.wishes import GRANT_GRACE
@@ -38,33 +37,6 @@ from zk_wire import (
     SetDataResponse,
 )
 
-PATIENCE = 20.0
-NO_GEVENT = pytest.mark.skipif(importlib.util.find_spec("gevent") is None, reason="gevent is not installed")
-
-
-@contextmanager
-def greenlets() -> Iterator[MakeEither]:
-    """Make clients of the greenlets' world, in this thread's hub."""
-    made: list[Client] = []
-
-    def make(hosts: str, timeout: float = 6.0, *, start: bool = True, **options: Any) -> Client:
-        made.append(Client(hosts, timeout, runtime="gevent", **options))
-        if start:
-            made[-1].start()
-        return made[-1]
-
-    try:
-        yield make
-    finally:
-        for zk in made:
-            zk.stop()
-
-
-@pytest.fixture(params=["threads", "asyncio", pytest.param("gevent", marks=NO_GEVENT)])
-def make(request: pytest.FixtureRequest) -> Iterator[MakeEither]:
-    with greenlets() if request.param == "gevent" else making(request.param) as make:
-        yield make
-
 
 @pytest.fixture
 def server() -> Iterator[EmbeddedServer]:
@@ -82,23 +54,6 @@ def children(server: EmbeddedServer, path: str) -> list[str]:
     return server.call(lambda core: sorted(core.tree.nodes[path].children))
 
 
-def until(zk: Any, condition: Callable[[], bool]) -> None:
-    """Wait for what the client does in its own time; its world goes on meanwhile."""
-    deadline = time.monotonic() + PATIENCE
-    never = threading.Event()
-    while not condition():
-        assert time.monotonic() < deadline
-        if isinstance(zk, Client):
-            run_blocking(zk.port.sleep(0.005))
-        else:
-            never.wait(0.005)
-
-
-def ask(zk: Any, function: Callable[[Any], Any]) -> Any:
-    """Call something with a client, where the client lives."""
-    return function(zk) if isinstance(zk, Client) else zk.run(function, zk.client)
-
-
 BOUNDS: dict[str, dict[str, float]] = {"within": {}, "call_timeout": {"call_timeout": 0.3}}
 
 
@@ -113,9 +68,9 @@ def bounded(zk: Any, bound: str) -> Any:
 @pytest.mark.parametrize("bound", BOUNDS)
 @pytest.mark.parametrize("reply", ["comes late", "was lost before", "is lost afterwards"])
 def test_a_sequential_node_whose_create_ran_out_of_time_is_deleted(
-    make: MakeEither, server: EmbeddedServer, proxy: FaultProxy, reply: str, bound: str
+    make_client: MakeClient, server: EmbeddedServer, proxy: FaultProxy, reply: str, bound: str
 ) -> None:
-    zk = make(proxy.hosts, **BOUNDS[bound])
+    zk = make_client(proxy.hosts, **BOUNDS[bound])
     zk.create("/q")
     session = zk.session_id
     if reply == "was lost before":
@@ -123,40 +78,40 @@ def test_a_sequential_node_whose_create_ran_out_of_time_is_deleted(
     else:
         proxy.freeze("to_client")
     with pytest.raises(CallTimeoutError) as late:
-        ask(zk, lambda client: bounded(client, bound).create("/q/n-", ephemeral=True, sequence=True))
+        bounded(zk, bound).create("/q/n-", ephemeral=True, sequence=True)
     assert late.value.outcome is Outcome.UNKNOWN
-    until(zk, lambda: len(children(server, "/q")) == 1)
+    assert comes_true(lambda: len(children(server, "/q")) == 1)
     if reply != "comes late":
         proxy.cut()
     proxy.heal()
-    until(zk, lambda: children(server, "/q") == [])
+    assert comes_true(lambda: children(server, "/q") == [])
     assert zk.session_id == session
 
 
 @pytest.mark.parametrize("bound", BOUNDS)
 def test_a_create_that_ran_out_of_time_before_it_was_sent_makes_nothing(
-    make: MakeEither, server: EmbeddedServer, proxy: FaultProxy, bound: str
+    make_client: MakeClient, server: EmbeddedServer, proxy: FaultProxy, bound: str
 ) -> None:
-    zk = make(proxy.hosts, **BOUNDS[bound])
+    zk = make_client(proxy.hosts, **BOUNDS[bound])
     zk.create("/q")
     proxy.refuse()
     proxy.cut()
-    until(zk, lambda: not zk.connected)
+    assert comes_true(lambda: not zk.connected)
     with pytest.raises(CallTimeoutError) as late:
-        ask(zk, lambda client: bounded(client, bound).create("/q/n-", sequence=True))
+        bounded(zk, bound).create("/q/n-", sequence=True)
     assert late.value.outcome is Outcome.NOT_APPLIED
     proxy.heal()
-    until(zk, lambda: zk.connected)
+    assert comes_true(lambda: zk.connected)
     assert zk.get_children("/q") == []
 
 
 def test_a_node_that_was_named_stays_though_its_create_ran_out_of_time(
-    make: MakeEither, server: EmbeddedServer, proxy: FaultProxy
+    make_client: MakeClient, server: EmbeddedServer, proxy: FaultProxy
 ) -> None:
-    zk = make(proxy.hosts)
+    zk = make_client(proxy.hosts)
     proxy.freeze("to_client")
     with pytest.raises(CallTimeoutError):
-        ask(zk, lambda client: client.within(0.2).create("/named"))
+        zk.within(0.2).create("/named")
     proxy.heal()
     zk.sync("/")
     assert zk.exists("/named") is not None
@@ -180,9 +135,9 @@ def test_a_future_that_was_asked_too_early_is_not_given_up(server: EmbeddedServe
 
 @pytest.mark.parametrize("reply", ["comes late", "is lost afterwards"])
 def test_a_transaction_that_ran_out_of_time_is_there_as_a_whole_and_leaves_no_marker(
-    make: MakeEither, server: EmbeddedServer, proxy: FaultProxy, reply: str
+    make_client: MakeClient, server: EmbeddedServer, proxy: FaultProxy, reply: str
 ) -> None:
-    zk = make(proxy.hosts)
+    zk = make_client(proxy.hosts)
     for path in ("/q", "/marks"):
         zk.create(path)
     proxy.freeze("to_client")
@@ -192,29 +147,29 @@ def test_a_transaction_that_ran_out_of_time_is_there_as_a_whole_and_leaves_no_ma
         return draft.create("/q/n-", sequence=True).set_data("/q", b"new").commit()
 
     with pytest.raises(CallTimeoutError) as late:
-        ask(zk, commit)
+        commit(zk)
     assert late.value.outcome is Outcome.UNKNOWN
-    until(zk, lambda: len(children(server, "/marks")) == 1)
+    assert comes_true(lambda: len(children(server, "/marks")) == 1)
     if reply == "is lost afterwards":
         proxy.cut()
     proxy.heal()
-    until(zk, lambda: children(server, "/marks") == [])
+    assert comes_true(lambda: children(server, "/marks") == [])
     # Undoing a part would make something that the caller never asked for; so the whole of it stays.
     assert zk.get_children("/q") == ["n-0000000000"]
     assert zk.get("/q")[0] == b"new"
 
 
 def test_a_transaction_whose_results_are_lost_leaves_no_marker(
-    make: MakeEither, server: EmbeddedServer, proxy: FaultProxy
+    make_client: MakeClient, server: EmbeddedServer, proxy: FaultProxy
 ) -> None:
-    zk = make(proxy.hosts)
+    zk = make_client(proxy.hosts)
     for path in ("/q", "/marks"):
         zk.create(path)
     proxy.lose_reply("multi")
     with pytest.raises(ConnectionLostError) as lost:
-        ask(zk, lambda client: client.transaction(marker="/marks").create("/q/n-", sequence=True).commit())
+        zk.transaction(marker="/marks").create("/q/n-", sequence=True).commit()
     assert lost.value.outcome is Outcome.APPLIED
-    until(zk, lambda: children(server, "/marks") == [])
+    assert comes_true(lambda: children(server, "/marks") == [])
     assert zk.get_children("/q") == ["n-0000000000"]
 
 
@@ -229,20 +184,22 @@ def test_a_refused_transaction_has_no_marker_to_delete() -> None:
 
 
 @pytest.mark.parametrize("session", ["new", "resumed"])
-def test_a_client_that_is_stopped_while_a_server_grants_a_session_leaves_none(make: MakeEither, session: str) -> None:
+def test_a_client_that_is_stopped_while_a_server_grants_a_session_leaves_none(
+    make_client: MakeClient, session: str
+) -> None:
     with EmbeddedServer(settings=Settings(tick_ms=5000)) as server, FaultProxy(server) as proxy:
 
         def sessions() -> list[int]:
             return server.call(lambda core: [session.id for session in core.sessions.all()])
 
-        zk = make(proxy.hosts, 60.0, start=session == "resumed")
-        core = zk._core if isinstance(zk, Client) else zk.client._core
+        zk = make_client(proxy.hosts, 60.0, start=session == "resumed")
+        core = zk._core
         proxy.freeze("to_client")
         if session == "new":
             zk.start_async()
         else:
             proxy.cut()
-        until(zk, lambda: core.phase == HANDSHAKE and len(sessions()) == 1)
+        assert comes_true(lambda: core.phase == HANDSHAKE and len(sessions()) == 1)
 
         def heal_when_stopping() -> None:
             never = threading.Event()
@@ -257,12 +214,12 @@ def test_a_client_that_is_stopped_while_a_server_grants_a_session_leaves_none(ma
         assert sessions() == []
 
 
-def test_a_server_that_grants_no_session_does_not_keep_stop(make: MakeEither, proxy: FaultProxy) -> None:
-    zk = make(proxy.hosts, start=False)
+def test_a_server_that_grants_no_session_does_not_keep_stop(make_client: MakeClient, proxy: FaultProxy) -> None:
+    zk = make_client(proxy.hosts, start=False)
     proxy.freeze("to_client")
     zk.start_async()
-    core = zk._core if isinstance(zk, Client) else zk.client._core
-    until(zk, lambda: core.phase == HANDSHAKE)
+    core = zk._core
+    assert comes_true(lambda: core.phase == HANDSHAKE)
     began = time.monotonic()
     zk.stop()
     assert time.monotonic() - began < GRANT_GRACE + 1.5

@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from either import PATIENCE, MakeEither, States, make
+from conftest import MakeClient
+from live import PATIENCE, States
+from worlds import here
 
 from zk_client import (
     AsyncClient,
@@ -26,8 +28,6 @@ from zk_client import (
 )
 from zk_testing import EmbeddedServer
 from zk_testing.faults import FaultProxy
-
-__all__ = ["make"]
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ class Recorder(Observer):
 
     def __init__(self) -> None:
         self.told: list[tuple[str, Any, str]] = []
-        self._changed = threading.Condition()
+        self._changed = here().threading.Condition()
 
     def _note(self, name: str, what: Any) -> None:
         with self._changed:
@@ -90,9 +90,9 @@ class Recorder(Observer):
         return ends()[-1]
 
 
-def test_a_request_is_told_with_its_sizes_and_times(make: MakeEither, server: EmbeddedServer) -> None:
+def test_a_request_is_told_with_its_sizes_and_times(make_client: MakeClient, server: EmbeddedServer) -> None:
     recorder = Recorder()
-    zk = make(server.hosts, observers=[recorder])
+    zk = make_client(server.hosts, observers=[recorder])
     zk.create("/n", b"x" * 100)
     zk.get("/n")
 
@@ -107,19 +107,19 @@ def test_a_request_is_told_with_its_sizes_and_times(make: MakeEither, server: Em
     assert ended.zxid == zk.last_zxid
 
 
-def test_what_request_started_returns_comes_back(make: MakeEither, server: EmbeddedServer) -> None:
+def test_what_request_started_returns_comes_back(make_client: MakeClient, server: EmbeddedServer) -> None:
     first, second = Recorder(), Recorder()
     second._note("other", None)
-    zk = make(server.hosts, observers=[first, second])
+    zk = make_client(server.hosts, observers=[first, second])
     zk.exists("/n")
     for recorder in (first, second):
         position = [what for _, what, _ in recorder.told].index(recorder.last("EXISTS").started) + 1
         assert recorder.last("EXISTS").token == position
 
 
-def test_a_request_that_fails_is_told_with_its_error(make: MakeEither, server: EmbeddedServer) -> None:
+def test_a_request_that_fails_is_told_with_its_error(make_client: MakeClient, server: EmbeddedServer) -> None:
     recorder = Recorder()
-    zk = make(server.hosts, observers=[recorder])
+    zk = make_client(server.hosts, observers=[recorder])
     with pytest.raises(NoNodeError) as missing:
         zk.get("/none")
     with pytest.raises(NodeExistsError):
@@ -131,9 +131,11 @@ def test_a_request_that_fails_is_told_with_its_error(make: MakeEither, server: E
     assert recorder.last("EXISTS").error is None
 
 
-def test_a_request_that_was_never_sent_is_told_without_a_latency(make: MakeEither, server: EmbeddedServer) -> None:
+def test_a_request_that_was_never_sent_is_told_without_a_latency(
+    make_client: MakeClient, server: EmbeddedServer
+) -> None:
     recorder = Recorder()
-    zk = make(server.hosts, observers=[recorder])
+    zk = make_client(server.hosts, observers=[recorder])
     zk.stop()
     with pytest.raises(SessionClosedError):
         zk.get("/n")
@@ -142,9 +144,9 @@ def test_a_request_that_was_never_sent_is_told_without_a_latency(make: MakeEithe
     assert isinstance(ended.error, SessionClosedError)
 
 
-def test_every_request_that_starts_ends_once(make: MakeEither, proxy: FaultProxy) -> None:
+def test_every_request_that_starts_ends_once(make_client: MakeClient, proxy: FaultProxy) -> None:
     recorder = Recorder()
-    zk = make(proxy.hosts, observers=[recorder])
+    zk = make_client(proxy.hosts, observers=[recorder])
     states = States(zk)
     for number in range(20):
         if number == 10:
@@ -156,9 +158,9 @@ def test_every_request_that_starts_ends_once(make: MakeEither, proxy: FaultProxy
     assert [ended.started for ended in recorder.of("ended")] == recorder.of("started")
 
 
-def test_states_connections_and_watches_are_told_in_their_order(make: MakeEither, proxy: FaultProxy) -> None:
+def test_states_connections_and_watches_are_told_in_their_order(make_client: MakeClient, proxy: FaultProxy) -> None:
     recorder = Recorder()
-    zk = make(proxy.hosts, observers=[recorder])
+    zk = make_client(proxy.hosts, observers=[recorder])
     zk.exists("/n", watch=lambda event: None)
     zk.create("/n")
     recorder.wait(lambda: recorder.of("watch"))
@@ -190,7 +192,7 @@ def test_only_the_start_of_a_request_is_told_on_the_callers_thread(server: Embed
 
 
 def test_an_error_in_an_observer_is_logged_and_harms_nothing(
-    make: MakeEither, server: EmbeddedServer, caplog: pytest.LogCaptureFixture
+    make_client: MakeClient, server: EmbeddedServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Broken(Observer):
         def request_started(self, request: RequestStarted) -> None:
@@ -201,7 +203,7 @@ def test_an_error_in_an_observer_is_logged_and_harms_nothing(
 
     recorder = Recorder()
     with caplog.at_level(logging.ERROR, "zk_client"):
-        zk = make(server.hosts, observers=[Broken(), recorder])
+        zk = make_client(server.hosts, observers=[Broken(), recorder])
         assert zk.get("/")[0] is not None
         recorder.last("GET_DATA")
     raised = [str(record.exc_info[1]) for record in caplog.records if record.exc_info]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from either import MakeEither, make
+from conftest import MakeClient
 
 pytest.importorskip("opentelemetry.sdk")
 
@@ -20,8 +20,6 @@ from opentelemetry.trace import SpanKind, StatusCode
 from zk_client import Client, NoNodeError
 from zk_client.opentelemetry import OpenTelemetryObserver
 from zk_testing import EmbeddedServer
-
-__all__ = ["make"]
 
 
 class Collected:
@@ -61,9 +59,9 @@ def collected() -> Iterator[Collected]:
 
 
 def test_a_request_is_a_client_span_with_the_conventions_attributes(
-    make: MakeEither, server: EmbeddedServer, collected: Collected
+    make_client: MakeClient, server: EmbeddedServer, collected: Collected
 ) -> None:
-    zk = make(server.hosts, observers=[collected.observer()])
+    zk = make_client(server.hosts, observers=[collected.observer()])
     zk.exists("/n")
     zk.stop()
     [span] = collected.spans("EXISTS")
@@ -89,9 +87,9 @@ def test_a_span_lasts_from_the_call_to_the_reply(server: EmbeddedServer, collect
 
 
 def test_a_refused_request_is_a_failed_span_with_the_servers_code(
-    make: MakeEither, server: EmbeddedServer, collected: Collected
+    make_client: MakeClient, server: EmbeddedServer, collected: Collected
 ) -> None:
-    zk = make(server.hosts, observers=[collected.observer()])
+    zk = make_client(server.hosts, observers=[collected.observer()])
     with pytest.raises(NoNodeError):
         zk.get("/none")
     zk.stop()
@@ -116,8 +114,8 @@ def test_a_span_belongs_to_what_was_current_when_the_request_was_made(
     assert outside.parent is None
 
 
-def test_spans_without_paths_tell_none(make: MakeEither, server: EmbeddedServer, collected: Collected) -> None:
-    zk = make(server.hosts, observers=[collected.observer(paths=False)])
+def test_spans_without_paths_tell_none(make_client: MakeClient, server: EmbeddedServer, collected: Collected) -> None:
+    zk = make_client(server.hosts, observers=[collected.observer(paths=False)])
     with pytest.raises(NoNodeError):
         zk.get("/private")
     zk.stop()
@@ -125,8 +123,10 @@ def test_spans_without_paths_tell_none(make: MakeEither, server: EmbeddedServer,
     assert "private" not in span.to_json()
 
 
-def test_requests_states_and_events_are_counted(make: MakeEither, server: EmbeddedServer, collected: Collected) -> None:
-    zk = make(server.hosts, observers=[collected.observer()])
+def test_requests_states_and_events_are_counted(
+    make_client: MakeClient, server: EmbeddedServer, collected: Collected
+) -> None:
+    zk = make_client(server.hosts, observers=[collected.observer()])
     zk.exists("/n", watch=lambda event: None)
     zk.create("/n", b"x" * 100)
     zk.get("/n")
