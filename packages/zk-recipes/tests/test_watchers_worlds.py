@@ -8,8 +8,16 @@ from collections.abc import Awaitable, Callable, Iterator
 import pytest
 
 from zk_client import AsyncClient, Client
-from zk_recipes import AsyncChildrenWatch, AsyncDataWatch, AsyncPatientChildrenWatch, ChildrenWatch, DataWatch
-from zk_testing import EmbeddedServer, Settings
+from zk_recipes import (
+    AsyncChildrenWatch,
+    AsyncDataWatch,
+    AsyncPatientChildrenWatch,
+    AsyncPersistentNode,
+    AsyncTreeCache,
+    ChildrenWatch,
+    DataWatch,
+)
+from zk_testing import AsyncEmbeddedServer, EmbeddedServer, Settings
 from zk_testing.faults import FaultProxy
 
 PATIENCE = 10.0
@@ -144,3 +152,52 @@ def test_greenlets_are_told_where_nothing_is_patched(server: EmbeddedServer, kin
         watch.stop()
         zk.sync("/")
         assert watches(server) == 0
+
+
+@pytest.mark.parametrize("kind", ["watch", "cache", "single cache", "member"])
+def test_whoever_is_cancelled_at_any_turn_of_the_loop_leaves_no_watch_no_node_and_no_task(kind: str) -> None:
+    """Client and server live in one loop, so that every turn between two requests is met."""
+
+    async def main() -> None:
+        async with AsyncEmbeddedServer() as near, AsyncClient(near.hosts) as zk:
+            await zk.create("/top/a", makepath=True)
+            turns, cancelled = 0, True
+
+            def is_clean() -> bool:
+                watches = near.core.watches
+                left = asyncio.all_tasks() - {asyncio.current_task()}
+                kept = watches.data.counts()[2] + watches.child.counts()[2]
+                return not left and not kept and "m" not in near.core.tree.nodes["/top"].children
+
+            async def life() -> None:
+                if kind == "watch":
+                    watch = AsyncDataWatch(zk, "/top", lambda data, stat: None)
+                    try:
+                        await watch.called()
+                    finally:
+                        await watch.stop()
+                elif kind == "member":
+                    async with AsyncPersistentNode(zk, "/top/m"):
+                        await zk.exists("/top/m")
+                else:
+                    async with AsyncTreeCache(zk, "/top", single_watches=kind == "single cache") as cache:
+                        assert len(cache) >= 2
+                        await zk.set("/top/a", b"")
+
+            while cancelled:
+                task = asyncio.create_task(life())
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                cancelled = not task.done()
+                task.cancel()
+                await asyncio.wait([task])
+                if not cancelled:
+                    await task
+                async with asyncio.timeout(PATIENCE):
+                    while not is_clean():  # noqa: ASYNC110
+                        await asyncio.sleep(0)
+                turns += 1
+                assert turns < 500
+            assert turns > 8
+
+    asyncio.run(main(), debug=True)
