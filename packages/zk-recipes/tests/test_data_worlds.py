@@ -9,12 +9,16 @@ import pytest
 
 from zk_client import AsyncClient, Client
 from zk_recipes import (
+    AsyncBarrier,
     AsyncCounter,
+    AsyncDoubleBarrier,
     AsyncLockingQueue,
     AsyncQueue,
     AsyncSharedValue,
     AsyncWorkQueue,
+    Barrier,
     Counter,
+    DoubleBarrier,
     LockingQueue,
     Queue,
     SharedReading,
@@ -210,5 +214,45 @@ def test_a_work_queue_in_gevent(server: EmbeddedServer) -> None:
         job = claiming.get(timeout=PATIENCE)
         assert job.id == job_id and job.complete(b"4")
         assert queue.result(job_id) == b"4"
+
+    in_gevent(server, body)
+
+
+def test_barriers_in_asyncio(server: EmbeddedServer) -> None:
+    async def body(zk: AsyncClient) -> None:
+        barrier = AsyncBarrier(zk, "/barrier")
+        await barrier.create()
+        waiting = asyncio.create_task(barrier.wait())
+        assert await barrier.wait(timeout=0.05) is False
+        assert await barrier.remove() and await waiting
+        members = [AsyncDoubleBarrier(zk, "/both", 3, str(number)) for number in range(3)]
+        for _ in range(2):
+            assert await asyncio.gather(*(member.enter() for member in members)) == [True] * 3
+            assert await asyncio.gather(*(member.leave() for member in members)) == [True] * 3
+        stuck = asyncio.create_task(members[0].enter())
+        while not await zk.exists("/both/round-0000000002") or not await zk.get_children("/both/round-0000000002"):
+            pass
+        stuck.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await stuck
+        while await zk.get_children("/both/round-0000000002"):
+            pass
+
+    in_asyncio(server, body)
+
+
+def test_barriers_in_gevent(server: EmbeddedServer) -> None:
+    def body(zk: Client) -> None:
+        import gevent
+
+        barrier = Barrier(zk, "/barrier")
+        barrier.create()
+        waiting = gevent.spawn(barrier.wait)
+        gevent.sleep(0)
+        assert barrier.remove() and waiting.get(timeout=PATIENCE)
+        members = [DoubleBarrier(zk, "/both", 2) for _ in range(2)]
+        for step in ("enter", "leave"):
+            going = [gevent.spawn(getattr(member, step)) for member in members]
+            assert [greenlet.get(timeout=PATIENCE) for greenlet in going] == [True, True]
 
     in_gevent(server, body)

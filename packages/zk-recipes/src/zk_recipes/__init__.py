@@ -11,8 +11,10 @@ from ._version import __version__
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ._mirror import CachedNode, CacheEvent, CacheEventKind
+    from .barrier import AsyncBarrier, Barrier
     from .caches import AsyncChildrenCache, AsyncNodeCache, AsyncTreeCache, ChildrenCache, NodeCache, TreeCache
     from .counter import AsyncCounter, Counter
+    from .double_barrier import AsyncDoubleBarrier, DoubleBarrier
     from .durable_lease import AsyncDurableLease, DurableLease
     from .election import AsyncElection, AsyncTerm, Election, Term
     from .errors import (
@@ -56,10 +58,12 @@ if TYPE_CHECKING:
 
 # Which module each name is loaded from.
 _ROOMS = {
+    "AsyncBarrier": "barrier",
     "AsyncChildrenCache": "caches",
     "AsyncChildrenWatch": "watchers",
     "AsyncCounter": "counter",
     "AsyncDataWatch": "watchers",
+    "AsyncDoubleBarrier": "double_barrier",
     "AsyncDurableLease": "durable_lease",
     "AsyncElection": "election",
     "AsyncGroupMembership": "membership",
@@ -86,6 +90,7 @@ _ROOMS = {
     "AsyncTreeCache": "caches",
     "AsyncWorkQueue": "work_queue",
     "AsyncWriteLock": "rwlock",
+    "Barrier": "barrier",
     "CacheEvent": "_mirror",
     "CacheEventKind": "_mirror",
     "CachedNode": "_mirror",
@@ -93,6 +98,7 @@ _ROOMS = {
     "ChildrenWatch": "watchers",
     "Counter": "counter",
     "DataWatch": "watchers",
+    "DoubleBarrier": "double_barrier",
     "DurableLease": "durable_lease",
     "Election": "election",
     "GroupMembership": "membership",
@@ -156,10 +162,12 @@ def __dir__() -> list[str]:
 
 
 __all__ = [
+    "AsyncBarrier",
     "AsyncChildrenCache",
     "AsyncChildrenWatch",
     "AsyncCounter",
     "AsyncDataWatch",
+    "AsyncDoubleBarrier",
     "AsyncDurableLease",
     "AsyncElection",
     "AsyncGroupMembership",
@@ -186,6 +194,7 @@ __all__ = [
     "AsyncTreeCache",
     "AsyncWorkQueue",
     "AsyncWriteLock",
+    "Barrier",
     "CacheEvent",
     "CacheEventKind",
     "CachedNode",
@@ -193,6 +202,7 @@ __all__ = [
     "ChildrenWatch",
     "Counter",
     "DataWatch",
+    "DoubleBarrier",
     "DurableLease",
     "Election",
     "GroupMembership",
