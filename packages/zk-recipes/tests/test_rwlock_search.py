@@ -100,7 +100,7 @@ def search(
         return sim.between(0.5, 60.0) if sim.random() < 0.3 else None
 
     async def body(number: int) -> None:
-        for _ in range(3):
+        for _ in range(2):
             await sim.sleep(sim.between(0.0, 0.1))
             try:
                 await (read if sim.random() < 0.5 else write)(locks[number])

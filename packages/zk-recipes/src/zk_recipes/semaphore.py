@@ -36,7 +36,7 @@ from .lock import AsyncLock
 from .naming import LOCKS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from types import TracebackType
     from typing import Self
 
@@ -217,9 +217,9 @@ class _Leases(Queue):
                 log.debug("%s: trying again after %r", self._leases, error)
                 await attempt.pause()
             finally:
-                for watch in watches:
-                    if watch is not None and watch.event is None:
-                        await port.shielded(watch.close())
+                if _is_open(watches):
+                    # In one piece: a cancellation that comes meanwhile must not spare the second.
+                    await port.shielded(_close_all(watches))
         raise _GuardLostError
 
     async def _create(self, port: Port, guard: Place, version: int) -> OwnNode | None:
@@ -296,6 +296,18 @@ class _Leases(Queue):
 
 class _GuardLostError(Exception):
     """The guard's node is gone, or its session: queue again."""
+
+
+def _is_open(watches: Iterable[PortWatcher | None]) -> bool:
+    """Whether one of them has seen nothing yet."""
+    return any(watch is not None and watch.event is None for watch in watches)
+
+
+async def _close_all(watches: Iterable[PortWatcher | None]) -> None:
+    """Close those that have seen nothing yet."""
+    for watch in watches:
+        if watch is not None and watch.event is None:
+            await watch.close()
 
 
 def _at_least_one(max_leases: object) -> int:
