@@ -149,6 +149,7 @@ def test_a_persistent_watch_says_read_again_after_a_reconnect_and_goes_on(
 
 
 @pytest.mark.zk_leaks_allowed("sessions")  # its proxy ends before its clients
+@pytest.mark.worlds("threads")  # twenty thousand short ones are watched in every world: test_watch_restoration
 def test_thousands_of_long_paths_are_watched_again_in_parts(
     world: Threads, make_client: MakeClient, zk_server: ZooKeeperServer, zk_chroot: str
 ) -> None:
