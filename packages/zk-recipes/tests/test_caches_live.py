@@ -150,6 +150,21 @@ def test_a_node_recreated_unseen_is_told_as_recreated(make_client: MakeClient, z
         assert event.before.stat.czxid < event.node.stat.czxid
 
 
+@pytest.mark.parametrize("kind", ["node", "tree", "single watches"])
+def test_a_top_that_goes_and_comes_back_is_followed_every_time(zk: Client, kind: str) -> None:
+    zk.create("/top", b"0")
+    told = Told()
+    cache = NodeCache(zk, "/top") if kind == "node" else TreeCache(zk, "/top", single_watches=kind != "tree")
+    with cache:
+        cache.listen(told)
+        for life in range(1, 4):
+            zk.delete("/top")
+            told.wait(lambda event: event.kind is REMOVED)
+            zk.create("/top", b"%d" % life)
+            told.wait(lambda event, life=life: event.kind is ADDED and event.node.data == b"%d" % life)
+            told.calls.clear()
+
+
 def test_a_write_is_waited_for_by_its_zxid(zk: Client) -> None:
     zk.create("/top", b"1")
     with TreeCache(zk, "/top") as cache:

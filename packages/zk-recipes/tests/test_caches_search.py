@@ -40,7 +40,11 @@ async def change(world: World, rounds: int) -> None:
         await sim.sleep(sim.between(0.0, 0.01 if sim.random() < 0.7 else 6.0))
         path = sim.choose([TOP, f"{TOP}/a", f"{TOP}/a/b", f"{TOP}/a/b/c", f"{TOP}/d", f"{TOP}/d/e", "/topmost"])
         try:
-            match int(sim.random() * 6):
+            match int(sim.random() * 7):
+                case 6:
+                    for gone in reversed(server.paths()):
+                        if gone.startswith(path):
+                            server.delete(session, gone)
                 case 5:
                     new = [sim.choose([TOP, f"{TOP}/a", f"{TOP}/d"])]
                     new += [f"{new[0]}/b", f"{new[0]}/b/c"]

@@ -344,7 +344,7 @@ class AsyncCache:
                 if isinstance(found, ServerError):
                     if not isinstance(found, NoNodeError):
                         log.warning("%r leaves out what it may not read: %s", self, found)
-                    await self._remove(way, path)
+                    await self._remove(way, path, is_read=True)
                 elif not self._mirror.has_parent(path):
                     # Its parent was gone when it was read, and has been created again since: that is told apart.
                     way.forget([path])
@@ -384,9 +384,10 @@ class AsyncCache:
         self._dirty.update(unknown)
         return sorted(unknown)
 
-    async def _remove(self, way: Way, path: str) -> None:
+    async def _remove(self, way: Way, path: str, *, is_read: bool = False) -> None:
+        """A node is gone. is_read: that was read just now, so that its way back is watched."""
         events = self._mirror.remove(path)
-        way.forget([event.path for event in events])
+        way.forget([event.path for event in events if not (is_read and event.path == path)])
         await self._tell(events)
 
     # Which nodes
