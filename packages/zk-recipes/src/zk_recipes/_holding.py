@@ -194,6 +194,7 @@ class Holding:
 
     async def _rest(self, longest: float | None = None) -> None:
         """Wait to be woken, at the latest by the end of the lease."""
-        lease = max(self._lease(), INSTANT)
+        lease = self._lease()
+        lease = max(lease, INSTANT) if lease > 0 else 0.0
         await self.wake.wait(lease if longest is None else min(lease, longest))
         self.wake.clear()
