@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from zk_client import SessionClosedError, SessionState, TooManyRequestsError
 from zk_wire import NoNodeError, ServerError, UnimplementedError, check_path, join_path, strip_chroot
 
+from ._freshness import Freshness
 from ._mirror import CachedNode, CacheEvent, CacheEventKind, Mirror
 from ._telling import refuse_async, tell
 from ._tree_watching import RecursiveWay, SingleWay
@@ -87,11 +88,7 @@ class AsyncCache:
         self._closed = False
         self._error: Exception | None = None
         self._task: Task[None] | None = None
-        # Freshness: up to date until further notice, since when not, and what the lease is right after a request.
-        self._is_current = False
-        self._is_working = True
-        self._fresh_at: float | None = None
-        self._full_lease = 0.0
+        self._freshness = Freshness(client.port)
 
     def __repr__(self) -> str:
         state = (
@@ -194,7 +191,7 @@ class AsyncCache:
     @property
     def connected(self) -> bool:
         """Whether the connection is there and everything that is known to have changed has been read."""
-        return self._is_current and not self._closed
+        return self._freshness.current and not self._closed
 
     @property
     def as_of(self) -> int:
@@ -207,9 +204,7 @@ class AsyncCache:
         everything told before was in here. An idle connection is asked every third of the session timeout, so it goes
         up and down below that; without a connection it grows. (A server may itself lag behind its leader.)
         """
-        if self._is_current:
-            self._note_freshness()
-        return float("inf") if self._fresh_at is None else max(0.0, self._port.now() - self._fresh_at)
+        return self._freshness.age
 
     # The task
 
@@ -230,7 +225,7 @@ class AsyncCache:
                     log.info("%r: a server older than 3.6 knows no recursive watches; watching node by node", self)
                     self._is_single = True
                     continue
-                self._outdate()
+                self._freshness.outdate()
                 await self._tell_states()
                 await self._wake.wait(pause)
                 self._wake.clear()
@@ -242,7 +237,7 @@ class AsyncCache:
             self._error = error
         finally:
             self._port.remove_listener(self._hear_state)
-            self._outdate()
+            self._freshness.outdate()
             self._tell_waiters()
 
     async def _follow(self) -> None:
@@ -258,23 +253,23 @@ class AsyncCache:
             while not self._closed:
                 await self._tell_states()
                 heard = way.take()
-                is_back = not self._is_current and self._port.state.is_connected
+                is_back = not self._freshness.current and self._port.state.is_connected
                 if is_back and not heard.anything:
                     await way.settle()
                     heard = way.take()
                 if heard.anything:
-                    self._work()
+                    self._freshness.work()
                 self._collect(heard)
                 if heard.over:
-                    self._outdate()
+                    self._freshness.outdate()
                     return
                 if heard.missed:
-                    self._outdate()
+                    self._freshness.outdate()
                     await self._resync(way)
                 elif self._dirty or self._gone or self._lists:
                     await self._refresh(way)
                 else:
-                    self._is_working = False
+                    self._freshness.working = False
                     if self._mirror.settle():
                         self._tell_waiters()
                     if is_back:
@@ -327,9 +322,7 @@ class AsyncCache:
         """Nothing is left to look at, and nothing can have been missed."""
         if not self._port.state.is_connected:
             return
-        self._full_lease = self._port.lease_remaining
-        self._is_current = True
-        self._note_freshness()
+        self._freshness.renew()
         kind = CacheEventKind.CONNECTED if self._initialized else CacheEventKind.INITIALIZED
         self._initialized = True
         self._tell_waiters()
@@ -429,14 +422,14 @@ class AsyncCache:
     def _hear_state(self, state: SessionState) -> None:
         self._states.append(state)
         if not state.is_connected:
-            self._outdate()
+            self._freshness.outdate()
         self._wake.set()
 
     async def _tell_states(self) -> None:
         while self._states:
             state = self._states.popleft()
             if not state.is_connected:
-                self._outdate()
+                self._freshness.outdate()
             if state is SessionState.SUSPENDED:
                 await self._tell([CacheEvent(CacheEventKind.SUSPENDED, self._path)])
             elif state is SessionState.EXPIRED:
@@ -475,25 +468,6 @@ class AsyncCache:
     def _tell_waiters(self) -> None:
         for news in list(self._news):
             news.set()
-
-    def _work(self) -> None:
-        """Something is to be read: until that is done, time makes the copy older."""
-        if self._is_current:
-            self._note_freshness()
-        self._is_working = True
-
-    def _note_freshness(self) -> None:
-        if self._is_working:
-            return
-        lease = self._port.lease_remaining
-        self._full_lease = max(self._full_lease, lease)
-        fresh_at = self._port.now() - (self._full_lease - lease)
-        self._fresh_at = fresh_at if self._fresh_at is None else max(self._fresh_at, fresh_at)
-
-    def _outdate(self) -> None:
-        if self._is_current:
-            self._note_freshness()
-            self._is_current = False
 
     # What the kinds of caches show
 
