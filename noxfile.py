@@ -23,6 +23,7 @@ from tools import interpreters, summary, workspace  # noqa: E402
 PYTHONS = ["3.11", "3.12", "3.13"]
 PACKAGES = workspace.read_packages(ROOT)
 NAMES = [package.name for package in PACKAGES]
+SHORT = {"CI": "", "ZK_SIM_SCHEDULES": "60"}
 SUITES = [*NAMES, "workspace"]  # the last: the tools' own tests, and the code blocks of the documentation
 SHAPES = [*NAMES, "vendored"]  # the last: zk-recipes copied into another project
 DIST = ROOT / "dist"
@@ -157,8 +158,8 @@ def run_pytest(session: nox.Session, label: str, folder: Path, *, whole: bool, s
     """Run the tests of a folder that has its own pytest settings, and keep the counts for the final summary."""
     report = new_report(label)
     chosen = [] if whole else ["-m", "not slow and not cluster"]
-    # What CI=true makes long (fuzzing, generated examples) is long once.
-    env = None if whole else {"CI": ""}
+    # What CI=true makes long (fuzzing, generated examples), and the search of a recipe's schedules, is long once.
+    env = None if whole else SHORT
     if any(argument.startswith("--zk=") for argument in session.posargs):
         servers = []
     # Most tests wait for something: three at a time, each module's on one worker, because they share its servers.

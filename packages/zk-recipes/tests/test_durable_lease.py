@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +20,8 @@ from zk_testing.simclient import NO_FAULTS, Faults
 from zk_wire import SetDataRequest, ZooKeeperError
 
 PATH = "/leases/one"
+SCHEDULES = int(os.environ.get("ZK_SIM_SCHEDULES", "1000"))
+CHUNKS = 5
 HELD = PATH + "/held"
 
 
@@ -85,9 +88,9 @@ def campaign(
     assert world.server.watches() == []
 
 
-@pytest.mark.parametrize("block", range(5))
-def test_never_two_holders_of_a_durable_lease(block: int) -> None:
-    for seed in range(block * 200, block * 200 + 200):
+@pytest.mark.parametrize("chunk", range(CHUNKS))
+def test_never_two_holders_of_a_durable_lease(chunk: int) -> None:
+    for seed in range(chunk, SCHEDULES, CHUNKS):
         campaign(seed, clients=2 + seed % 2, faults=Faults(rate=0.04, limit=4))
 
 

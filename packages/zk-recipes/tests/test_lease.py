@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,9 @@ from zk_client import AsyncClient
 from zk_client import Client as BlockingClient
 from zk_recipes import AsyncLease, AsyncLock, Lease, LockLostError, LockTimeout
 from zk_testing.member import ZooKeeperServer
+
+SCHEDULES = int(os.environ.get("ZK_SIM_SCHEDULES", "1000"))
+CHUNKS = 5
 
 
 def lease(world: World, number: int = 0, duration: float = 3.0, **options: Any) -> AsyncLease:
@@ -26,9 +30,9 @@ class Brief(AsyncLease):
         super().__init__(client, path, 2.0, identifier, **options)
 
 
-@pytest.mark.parametrize("block", range(5))
-def test_never_two_holders_of_a_lease_whatever_goes_wrong(block: int) -> None:
-    for seed in range(block * 200, block * 200 + 200):
+@pytest.mark.parametrize("chunk", range(CHUNKS))
+def test_never_two_holders_of_a_lease_whatever_goes_wrong(chunk: int) -> None:
+    for seed in range(chunk, SCHEDULES, CHUNKS):
         chaos(seed, Brief, faults=FAULTS, rounds=2, contenders=3)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -17,6 +18,8 @@ from zk_testing.member import ZooKeeperServer
 from zk_testing.simclient import NO_FAULTS, Faults
 
 PATH = "/group"
+SCHEDULES = int(os.environ.get("ZK_SIM_SCHEDULES", "1000"))
+CHUNKS = 5
 ITEMS = ["a", "b", "c", "d", "e"]
 PATIENCE = 20.0
 
@@ -72,9 +75,9 @@ def campaign(
     assert world.server.watches() == []
 
 
-@pytest.mark.parametrize("block", range(5))
-def test_no_item_is_worked_on_by_two(block: int) -> None:
-    for seed in range(block * 200, block * 200 + 200):
+@pytest.mark.parametrize("chunk", range(CHUNKS))
+def test_no_item_is_worked_on_by_two(chunk: int) -> None:
+    for seed in range(chunk, SCHEDULES, CHUNKS):
         campaign(seed, members=2 + seed % 2, faults=Faults(rate=0.02, limit=3))
 
 
