@@ -34,13 +34,18 @@ class Thread(threading.Thread):
         return self._results[0]
 
 
+def wait_for_a_look(faults: FaultProxy) -> None:
+    """Wait until a barrier was asked for. (Clients look at their chroot as well.)"""
+    faults.wait_for(lambda passed: passed.kind == "exists" and PATH in (passed.path or ""), direction="to_server")
+
+
 @pytest.mark.parametrize("fault", ["cut", "lose_reply"])
 def test_a_wait_survives_a_reconnect(fault: str, make_client: MakeClient, zk_faults: FaultProxy) -> None:
     # K6: with kazoo it waits for ever.
     client, other = make_client(zk_faults.hosts), make_client()
     Barrier(other, PATH).create()
     waiting = Thread(lambda: Barrier(client, PATH).wait(PATIENCE))
-    zk_faults.wait_for("exists")
+    wait_for_a_look(zk_faults)
     client.sync("/")  # behind it: the watch is there
     if fault == "cut":
         zk_faults.cut()
@@ -59,7 +64,7 @@ def test_members_enter_although_one_reconnects_while_it_waits(make_client: MakeC
     barriers = [DoubleBarrier(client, PATH, 3, f"member-{number}") for number, client in enumerate(clients)]
     for _ in range(2):
         entering = [Thread(lambda barrier=barrier: barrier.enter(PATIENCE)) for barrier in barriers[:2]]  # type: ignore[misc]
-        zk_faults.wait_for("exists")
+        wait_for_a_look(zk_faults)
         zk_faults.cut()
         assert barriers[2].enter(PATIENCE) is True
         assert [thread.finish() for thread in entering] == [True, True]

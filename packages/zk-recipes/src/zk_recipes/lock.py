@@ -62,7 +62,8 @@ class AsyncLock:
     - `is_acquired` is not true after the lease deadline, and `on_lost` has been called by then:
       ``test_a_frozen_holder_does_not_believe_it_holds``,
       ``test_on_lost_is_called_once_at_the_latest_when_the_lease_ends``.
-    - A block of ``async with`` is cancelled before anybody else can have the lock, and no other way:
+    - A block of ``async with`` is cancelled when the lock is lost, before anybody else can have it, and LockLostError
+      leaves it (where a task can be interrupted: asyncio):
       ``test_a_block_is_cancelled_before_the_lease_ends``.
     - A transaction with `guard` in it is refused once the lock is lost:
       ``test_a_guarded_transaction_is_refused_after_loss``.
@@ -177,11 +178,7 @@ class AsyncLock:
             attempt.cancel()
 
     async def __aenter__(self) -> Self:
-        """Acquire, without a bound; raises when that fails.
-
-        Where a body can be interrupted (asyncio), it is cancelled when the lock is lost, before anybody else can have
-        it, and LockLostError leaves the block.
-        """
+        """Acquire, without a bound; raises when that fails."""
         await self.acquire()
         try:
             self._begin_scope()
