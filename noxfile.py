@@ -23,11 +23,12 @@ from tools import interpreters, summary, workspace  # noqa: E402
 PYTHONS = ["3.11", "3.12", "3.13"]
 PACKAGES = workspace.read_packages(ROOT)
 NAMES = [package.name for package in PACKAGES]
-SHORT = {"CI": "", "ZK_SIM_SCHEDULES": "60"}
 SUITES = [*NAMES, "workspace"]  # the last: the tools' own tests, and the code blocks of the documentation
-SHAPES = [*NAMES, "vendored"]  # the last: zk-recipes copied into another project
+SHAPES = [*NAMES, "vendored", "vendored-by-tool"]  # the last two: zk-recipes copied into another project
 DIST = ROOT / "dist"
 RESULTS = ROOT / ".nox" / "results"
+# Where everything was run at full length already.
+SHORT = {"CI": "", "ZK_SIM_SCHEDULES": "60"}
 
 # Exact where another release of the tool may find other faults in the same sources.
 RUFF = "ruff==0.17.6"
@@ -37,6 +38,18 @@ BUILDERS = ["build~=1.6", "hatchling~=1.33", "twine~=7.0", "check-wheel-contents
 EDITABLE = ["hatchling~=1.33", "editables~=0.5"]
 TEST_TOOLS = ["pytest~=9.0", "pytest-timeout~=2.4", "pytest-xdist~=3.8", "hypothesis~=6.150"]
 RELEASE_TOOLS = ["hatchling~=1.33", "towncrier~=26.9", "packaging"]
+# The tool that pip vendors with; the second proof that a copy works, beside copying the folder.
+VENDORING = "vendoring~=1.4"
+VENDORING_SETTINGS = """
+[tool.vendoring]
+destination = "toyapp/_vendor/"
+requirements = "toyapp/_vendor/vendor.txt"
+namespace = "toyapp._vendor"
+protected-files = ["__init__.py", "vendor.txt"]
+
+[tool.vendoring.transformations]
+drop = ["*.dist-info"]
+"""
 
 # What the tests of a package use beyond what the package itself requires. The wire's own need nothing of ours.
 ALSO_FOR_TESTS = {"zk-client": ["zk-testing"], "zk-recipes": ["zk-testing"], "zk-testing": ["zk-client"]}
@@ -253,6 +266,9 @@ def wheels(session: nox.Session, shape: str) -> None:
     if shape == "vendored":
         vendored(session)
         return
+    if shape == "vendored-by-tool":
+        vendored_by_tool(session)
+        return
     package = next(package for package in PACKAGES if package.name == shape)
     install_wheels(session, f"{package.name}=={package.version}")
     import_alone(session, package.module)
@@ -282,6 +298,31 @@ def vendored(session: nox.Session) -> None:
     session.run("python", str(ROOT / "tools" / "vendored.py"), str(folder))
     servers = servers_for("zk-recipes", whole=False)
     run_pytest(session, f"vendored zk-recipes on {session.python}", folder, whole=False, servers=servers)
+
+
+def vendored_by_tool(session: nox.Session) -> None:
+    """All four packages copied to toyapp/_vendor by the vendoring tool, with none of them installed; the same tests."""
+    package = next(package for package in PACKAGES if package.name == "zk-recipes")
+    session.install(*TEST_TOOLS, VENDORING)
+    install_java(session)
+    folder = unpack_sdist(session, package)
+    shutil.rmtree(folder / "src")
+    target = folder / "toyapp" / "_vendor"
+    target.mkdir(parents=True)
+    for init in (target.parent / "__init__.py", target / "__init__.py"):
+        init.write_text("", encoding="utf-8")
+    wheels = [(each, DIST / f"{each.module}-{each.version}-py3-none-any.whl") for each in PACKAGES]
+    lines = [f"{each.name} @ {wheel.as_uri()}\n" for each, wheel in wheels]
+    (target / "vendor.txt").write_text("".join(lines), encoding="utf-8")
+    settings = folder / "pyproject.toml"
+    settings.write_text(settings.read_text(encoding="utf-8") + VENDORING_SETTINGS, encoding="utf-8")
+    with session.chdir(folder):
+        session.run("vendoring", "sync")
+    others = [each.module for each in PACKAGES if each is not package]
+    session.run("python", str(ROOT / "tools" / "vendored.py"), str(folder), *others)
+    options = ["-p", "toyapp._vendor.zk_testing.plugin", *servers_for("zk-recipes", whole=False)]
+    label = f"zk-recipes vendored by the tool on {session.python}"
+    run_pytest(session, label, folder, whole=False, servers=options)
 
 
 @nox.session

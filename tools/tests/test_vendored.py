@@ -7,6 +7,14 @@ import pytest
 from tools.vendored import rewrite
 
 
+def test_what_was_copied_as_well_is_imported_from_the_copy_and_fixtures_keep_their_names() -> None:
+    before = "from zk_wire import ACL\n    import zk_client.port\ndef test(zk_client): zk_client.get('/')\n"
+    after = before.replace("from zk_wire", "from toyapp._vendor.zk_wire").replace(
+        "import zk_client.port", "import toyapp._vendor.zk_client.port"
+    )
+    assert rewrite(before, ["zk_client", "zk_wire"]) == after
+
+
 @pytest.mark.parametrize(
     ("before", "after"),
     [
