@@ -167,6 +167,32 @@ def test_a_renewed_durable_lease_goes_on() -> None:
     world.run(body(), clean=False)
 
 
+def test_a_block_is_cancelled_when_its_durable_lease_is_nearly_over() -> None:
+    world = World(0, 1)
+    ended: list[float] = []
+
+    async def work(mine: AsyncDurableLease) -> None:
+        async with mine:
+            await world.sim.sleep(4.0)
+            await mine.renew()
+            try:
+                await world.sim.sleep(3600.0)
+            finally:
+                assert 0 < mine.lease_remaining < 1.0
+                ended.append(world.sim.now())
+
+    async def body() -> None:
+        mine = lease(world)
+        with pytest.raises(LockLostError):
+            await work(mine)
+        assert 8.0 < ended[0] < 9.0 and not mine.is_acquired
+        async with mine:
+            await world.sim.sleep(1.0)
+        await world.sim.sleep(10.0)
+
+    world.run(body(), clean=False)
+
+
 def test_a_durable_lease_deleted_by_a_stranger_is_noticed_when_one_asks() -> None:
     world = World(0, 1)
 

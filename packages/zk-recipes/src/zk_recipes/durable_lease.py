@@ -30,16 +30,17 @@ from zk_wire import (
     join_path,
 )
 
+from ._holding import NOTICE
 from ._waiting import PASSING, Patience, check_timeout
 from .errors import LockCancelledError, LockInUseError, LockLostError, LockTimeout
 from .lease import check_duration
-from .lock import AsyncLock
+from .lock import CUT_SHORT, AsyncLock
 
 if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from zk_client import HasPort, Port
+    from zk_client import Event, HasPort, Port, Scope
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +76,8 @@ class AsyncDurableLease:
     - A claim whose reply was lost is looked up: ``test_a_lost_reply_never_costs_a_durable_lease``.
     - `token` is greater than that of every earlier holder, and a transaction with `guard` in it is refused once
       somebody else has the lease: ``test_never_two_holders_of_a_durable_lease``.
+    - A block of ``async with`` is cancelled before the lease ends, unless it is renewed:
+      ``test_a_block_is_cancelled_when_its_durable_lease_is_nearly_over``.
     - Of those who wait, one watches the lease: ``test_only_one_of_those_who_wait_watches_a_durable_lease``.
 
     An object is one contender; a second acquire while it acquires or holds raises LockInUseError.
@@ -96,6 +99,8 @@ class AsyncDurableLease:
         self._queue = AsyncLock(client, join_path(path, QUEUE), identifier)
         self._patience: Patience | None = None
         self._claim: _Claim | None = None
+        self._scope: Scope | None = None
+        self._left = self._port.event()  # of the block: set when it was left
         # Whoever acquires has taken the one element. A list's pop is atomic, also between threads.
         self._permit = [None]
 
@@ -197,13 +202,39 @@ class AsyncDurableLease:
     async def __aenter__(self) -> Self:
         """Acquire, without a bound; raises when that fails."""
         await self.acquire()
+        try:
+            scope = self._port.scope()
+            if scope.interrupts:
+                self._left = self._port.event()
+                self._port.spawn(self._cut_short(scope, self._left), f"durable lease {self._path} scope")
+                self._scope = scope
+        except BaseException:
+            await self._port.shielded(self.release())
+            raise
         return self
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Release."""
-        await self.release()
+        scope, self._scope = self._scope, None
+        cut_short = False
+        try:
+            if scope is not None:
+                self._left.set()
+                cut_short = await scope.leave(exc)
+        finally:
+            await self.release()
+        if cut_short:
+            raise LockLostError(self._path, CUT_SHORT, "lease") from exc
+
+    async def _cut_short(self, scope: Scope, left: Event) -> None:
+        """Cancel the block of ``async with`` when the lease is lost, or its time is nearly over."""
+        notice = self._duration * NOTICE
+        while not left.is_set() and self.lease_remaining > notice:
+            await left.wait(self.lease_remaining - notice)
+        if not left.is_set():
+            scope.cancel()
 
     # What a holder knows
 
