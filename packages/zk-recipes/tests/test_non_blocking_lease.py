@@ -233,6 +233,7 @@ def test_tasks_claim_as_threads_do(zk_server: ZooKeeperServer, zk_chroot: str) -
     asyncio.run(body())
 
 
+@pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning")  # kazoo's own
 def test_kazoo_and_ours_respect_each_other(
     make_client: Callable[..., Client], zk_server: ZooKeeperServer, zk_chroot: str
 ) -> None:
