@@ -122,6 +122,7 @@ def test_a_node_and_children_have_caches_of_their_own(zk: Client) -> None:
         zk.create("/top/a", b"a")
         zk.create("/top/a/deep")
         told.wait(lambda event: event.path == "/top/a")
+        assert node.wait_for(zk.get("/top")[1].mzxid, 20.0)  # two caches, each at its own pace
         assert node.data == b"1" and node.stat is not None and node.stat.czxid == zk.get("/top")[1].czxid
         assert children.names == {"a"} and "a" in children and "hidden" not in children
         found = children.get("a")
