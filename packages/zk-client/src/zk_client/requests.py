@@ -116,8 +116,9 @@ class Requests(Futures):
     def sync(self, path: str) -> str:
         """Bring the connected server up to date with the leader, then return the path; later reads see it all.
 
-        The leader answers by itself, also, for a moment, one that was deposed and has not noticed: then from the past.
-        Where that matters, commit a transaction with nothing but a `check` of "/" instead: it takes the quorum.
+        The leader answers by itself: perhaps before it has applied what a follower already shows, and one that was
+        deposed and has not noticed answers from the past. Where that matters, commit a transaction with nothing but a
+        `check` of "/" instead: it takes the quorum.
         """
         return self._run(self.operations.sync(path))
 
