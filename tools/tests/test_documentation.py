@@ -26,7 +26,9 @@ def names(pages: list[Path]) -> list[str]:
 def test_the_code_of_a_page_runs(page: Path, request: pytest.FixtureRequest) -> None:
     text = "".join(block.text for block in python_blocks(page.read_text(encoding="utf-8")))
     wants_server = re.search(r"\bhosts\b|\bZK_HOSTS\b", text) is not None
-    hosts: str = request.getfixturevalue("zk_server").hosts if wants_server else ""
+    hosts = ""
+    if wants_server:  # of which each page has a part to itself
+        hosts = request.getfixturevalue("zk_server").hosts + request.getfixturevalue("zk_chroot")
 
     outcome = subprocess.run(
         [sys.executable, "-W", "error", "-m", "tools.documentation", str(page)],
