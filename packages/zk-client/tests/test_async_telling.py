@@ -81,7 +81,7 @@ def test_a_callback_that_ends_the_loop_costs_the_others_nothing(server: Embedded
         async def tell() -> None:
             handler._tell(interrupt, 1)
             handler._tell(seen.append, 2)
-            await asyncio.sleep(5)
+            await asyncio.Event().wait()  # for what ends the loop
 
         task = loop.create_task(tell())
         with pytest.raises(KeyboardInterrupt):

@@ -63,7 +63,7 @@ def use_election(zk: Client) -> None:
 @pytest.mark.parametrize("use", [use_reentrant, use_semaphore, use_several, use_downgrade, use_election])
 def test_a_greenlet_killed_at_any_wait_leaves_nothing(use: Callable[[Client], None]) -> None:
     gevent = pytest.importorskip("gevent")
-    from test_lock_gevent import killed_at_every_wait
+    from killing import killed_at_every_wait
 
     with (
         EmbeddedServer() as server,
@@ -73,7 +73,7 @@ def test_a_greenlet_killed_at_any_wait_leaves_nothing(use: Callable[[Client], No
         for path in PATHS:
             other.ensure_path(path)
         other.set("/a", b"1")
-        for _ in killed_at_every_wait(lambda: use(one)):
+        for _ in killed_at_every_wait(lambda: use(one), more_than=3):
             with gevent.Timeout(PATIENCE):
                 use(other)
                 while any(other.get_children(path) for path in PATHS):

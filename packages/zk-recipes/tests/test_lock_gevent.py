@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
 
 pytest.importorskip("gevent")
 
 import gevent
-import greenlet
+from killing import killed_at_every_wait
 
 from zk_client import Client
 from zk_recipes import Lock
@@ -27,33 +26,6 @@ def clients() -> Iterator[tuple[Client, Client]]:
         Client(server.hosts, runtime="gevent") as other,
     ):
         yield one, other
-
-
-def killed_at_every_wait(function: Callable[[], Any]) -> Iterator[None]:
-    """Run a function in greenlets: the first is killed at its first wait, the next at its second, until one lives."""
-    reached = True
-    wait = 0
-    while reached:
-        reached, wait, waits = False, wait + 1, 0
-        victim = gevent.Greenlet(function)
-
-        def trace(event: str, switch: tuple[Any, Any], victim: Any = victim, wait: int = wait) -> None:
-            nonlocal waits, reached
-            if switch[0] is victim:
-                waits += 1
-                if waits == wait:
-                    reached = True
-                    gevent.get_hub().loop.run_callback(lambda: victim.kill(block=False))
-
-        before = greenlet.settrace(trace)
-        try:
-            victim.start()
-            victim.join(20)
-        finally:
-            greenlet.settrace(before)
-        assert victim.dead
-        yield
-    assert wait > 3, f"only {wait} waits: too few to have tested anything"
 
 
 def contenders(zk: Client) -> list[str]:
@@ -73,7 +45,7 @@ def test_a_free_lock_killed_at_any_wait_of_acquire_and_release_is_free_again(cli
         with Lock(one, PATH):
             pass
 
-    for _ in killed_at_every_wait(use):
+    for _ in killed_at_every_wait(use, more_than=3):
         wait_for_contenders(other, 0)
         assert Lock(other, PATH).acquire(timeout=5)
         other.delete(PATH, recursive=True)
@@ -82,7 +54,7 @@ def test_a_free_lock_killed_at_any_wait_of_acquire_and_release_is_free_again(cli
 def test_a_waiter_killed_at_any_wait_leaves_the_queue(clients: tuple[Client, Client]) -> None:
     one, other = clients
     with Lock(other, PATH):
-        for _ in killed_at_every_wait(lambda: Lock(one, PATH).acquire(timeout=0.05)):
+        for _ in killed_at_every_wait(lambda: Lock(one, PATH).acquire(timeout=0.05), more_than=3):
             wait_for_contenders(other, 1)
 
 

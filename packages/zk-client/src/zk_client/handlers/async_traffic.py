@@ -11,6 +11,7 @@ made by then is deleted again, because nobody knows its name; so is the marker o
 from __future__ import annotations
 
 import asyncio
+from abc import abstractmethod
 from asyncio import get_running_loop
 
 from zk_wire import Outcome
@@ -168,17 +169,17 @@ class AsyncTraffic(Performing):
         if self.core.output and self._stream is not None:
             self._stream.write(self.core.take_output())
 
+    @abstractmethod
     def perform(self) -> None:
         """Do what the core asks for."""
-        raise NotImplementedError
 
+    @abstractmethod
     def clean_up(self, body: Coroutine[Any, Any, None]) -> None:
         """Run a clean-up beside everything else."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _check_loop(self) -> None:
         """Raise ConfigurationError in another loop than the client's."""
-        raise NotImplementedError
 
 
 class _Waiter(Inline):
