@@ -31,6 +31,7 @@ import report
 import syscalls
 import wire
 from amounts import WATCHES, WORKLOADS, operations
+from choosing import names
 from imports import ImportCost, import_costs
 from noise import Watch, machine, wait_for_quiet
 from nullserver import NoCompilerError, NullServer
@@ -152,22 +153,12 @@ def versions() -> dict[str, str]:
 
 
 def parsed() -> argparse.Namespace:
-    def names(known: list[str]) -> object:
-        def convert(text: str) -> list[str]:
-            chosen = [name.strip() for name in text.split(",") if name.strip()]
-            unknown = [name for name in chosen if name not in known]
-            if unknown or not chosen:
-                raise argparse.ArgumentTypeError(f"{text!r}: choose from {', '.join(known)}")
-            return list(dict.fromkeys(chosen))
-
-        return convert
-
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="a fifth of the operations, 2 repetitions")
     parser.add_argument("--reps", type=int, help="repetitions (default 5)")
     parser.add_argument("--scale", type=float, help="operations as a fraction of the full workload (default 1)")
-    parser.add_argument("--workloads", type=names(WORKLOADS), default=WORKLOADS)  # type: ignore[arg-type]
-    parser.add_argument("--peers", type=names(PEERS), default=list(PEERS))  # type: ignore[arg-type]
+    parser.add_argument("--workloads", type=names(WORKLOADS), default=WORKLOADS)
+    parser.add_argument("--peers", type=names(PEERS), default=list(PEERS))
     parser.add_argument("--server", choices=["null", "real", "both"], default="both")
     parser.add_argument("--zookeeper", default="3.9", help="version of the real server (default 3.9)")
     parser.add_argument("--quiet-wait", type=float, default=2.0, help="seconds to wait for a quiet machine, per run")

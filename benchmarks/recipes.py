@@ -19,6 +19,7 @@ from pathlib import Path
 
 import report
 import wire
+from choosing import names
 from noise import Watch, machine, wait_for_quiet
 from peers import NEEDS, missing
 from realserver import NoRealServerError, RealServer
@@ -122,21 +123,12 @@ def verdicts(results: report.Results) -> list[dict[str, object]]:
 
 
 def parsed() -> argparse.Namespace:
-    def names(known: list[str]) -> object:
-        def convert(text: str) -> list[str]:
-            chosen = [name for name in text.split(",") if name]
-            if not chosen or any(name not in known for name in chosen):
-                raise argparse.ArgumentTypeError(f"{text!r}: choose from {', '.join(known)}")
-            return list(dict.fromkeys(chosen))
-
-        return convert
-
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="a fifth of the operations, 2 repetitions")
     parser.add_argument("--reps", type=int, help="repetitions (default 5)")
     parser.add_argument("--scale", type=float, help="operations as a fraction of the full workload (default 1)")
-    parser.add_argument("--workloads", type=names(WORKLOADS), default=WORKLOADS)  # type: ignore[arg-type]
-    parser.add_argument("--peers", type=names(PEERS), default=PEERS)  # type: ignore[arg-type]
+    parser.add_argument("--workloads", type=names(WORKLOADS), default=WORKLOADS)
+    parser.add_argument("--peers", type=names(PEERS), default=PEERS)
     parser.add_argument("--zookeeper", default="3.9", help="version of the real server (default 3.9)")
     parser.add_argument("--quiet-wait", type=float, default=2.0, help="seconds to wait for a quiet machine, per run")
     options = parser.parse_args()
@@ -164,7 +156,7 @@ def main() -> int:
     print(table(results, options.peers) + "\n")
     outcomes = verdicts(results)
     for outcome in outcomes:
-        reached = {True: "reached", False: "MISSED", None: "not measured"}[outcome["reached"]]  # type: ignore[index]
+        reached = "not measured" if outcome["reached"] is None else "reached" if outcome["reached"] else "MISSED"
         disturbed = ", disturbed" if outcome["disturbed"] and outcome["reached"] is not None else ""
         seen = outcome["seen"]
         shown = report.number(seen) if isinstance(seen, float) else "–"
