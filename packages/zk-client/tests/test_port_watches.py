@@ -118,6 +118,19 @@ def test_a_closed_persistent_watch_wakes_who_waits_and_is_gone_from_the_server(
     run(server.hosts, body)
 
 
+def test_closing_a_watch_is_no_event_and_wakes_nobody_who_waits_for_one(server: EmbeddedServer, run: Run) -> None:
+    async def body(port: Port) -> None:
+        wake = port.event()
+        used, unused = port.watcher(wake), port.watcher(wake)
+        await port.exists("/n", used)
+        subscription = await port.watch("/n", wake=wake)
+        for watch in (used, unused, subscription):
+            await watch.close()
+        assert not wake.is_set()
+
+    run(server.hosts, body)
+
+
 def test_a_reconnect_is_told_as_read_again_and_the_watch_goes_on(server: EmbeddedServer, run: Run) -> None:
     with FaultProxy(server) as proxy:
 

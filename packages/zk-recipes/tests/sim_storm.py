@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 
-from sim_world import FAULTS, VOCABULARY, World
+from sim_world import FAULTS, Client, World
 
-from zk_testing.sim import SimulatedTask
-from zk_testing.simclient import Faults, SimulatedClient
+from simulated import SimulatedTask
+from simulated import Faults, SimulatedClient
 
 Body = Callable[[int], Coroutine[object, None, None]]
 
@@ -27,8 +27,7 @@ class Storm:
         self.faults = faults
         self.troubles = troubles if faults.limit else 0
         self.clients = [
-            SimulatedClient(self.sim, self.server, f"client-{number}", VOCABULARY, timeout=10.0, faults=faults)
-            for number in range(clients)
+            Client(self.sim, f"client-{number}") for number in range(clients)
         ]
         self.world.clients.extend(self.clients)
         self.finished: list[int] = []
@@ -54,9 +53,7 @@ class Storm:
             self.sim.spawn(self._trouble(intrude), "trouble")
         self.sim.run()
         if leaks := self.leaks():
-            self.sim.fail(f"left behind: {', '.join(leaks)}")
-            assert self.sim.failure is not None
-            raise self.sim.failure
+            self.sim.refute(f"left behind: {', '.join(leaks)}")
         assert sorted(self.finished) == list(range(count))
 
     def leaks(self) -> list[str]:

@@ -2,39 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from collections.abc import Callable, Coroutine
 
-from zk_client import SessionState, TransactionFailedError, WatchedEvent
+from simulated import NO_FAULTS, Faults, SimulatedServer, Simulation, TaskCancelled, faults_of
+from simulated import SimulatedClient as Client
+
 from zk_recipes import AsyncLock, LockCancelledError, LockTimeout
-from zk_testing.sim import Simulation, TaskCancelled
-from zk_testing.simclient import NO_FAULTS, Faults, SimulatedClient, Vocabulary
-from zk_testing.simserver import SimulatedServer
 
-if TYPE_CHECKING:
-    from zk_wire import ServerError
-
-Client: TypeAlias = SimulatedClient[SessionState, WatchedEvent]
 PATH = "/locks/one"
-FAULTS = Faults(rate=0.08, limit=6)  # of a search
-
-
-def refused(index: int, results: Sequence[ServerError]) -> Exception:
-    return TransactionFailedError(index, results)
-
-
-VOCABULARY: Vocabulary[SessionState, WatchedEvent] = Vocabulary(SessionState, WatchedEvent, refused)
+FAULTS = faults_of(rate=0.08, limit=6)  # of a search
 
 
 class World:
     """A simulation with a server and some clients."""
 
     def __init__(self, seed: int = 0, clients: int = 2, *, timeout: float = 10.0, faults: Faults = NO_FAULTS) -> None:
-        self.sim = Simulation(seed)
+        self.sim = Simulation(seed, faults=faults)
         self.server = SimulatedServer(self.sim)
         self.clients: list[Client] = [
-            SimulatedClient(self.sim, self.server, f"client-{index}", VOCABULARY, timeout=timeout, faults=faults)
-            for index in range(clients)
+            Client(self.sim, f"client-{index}", timeout=timeout) for index in range(clients)
         ]
 
     def queue(self, path: str = PATH) -> list[str]:
@@ -153,7 +139,7 @@ def chaos(
                     pass
 
     for number in range(count):
-        client = SimulatedClient(sim, server, f"client-{number}", VOCABULARY, timeout=10.0, faults=faults)
+        client = Client(sim, f"client-{number}")
         world.clients.append(client)
         told: Callable[[], None] | None = None
         if on_lost and number % 2:
@@ -173,10 +159,9 @@ def chaos(
         observe(world)
     sim.run()
     if leaks := world.leaks():
-        sim.fail(f"left behind: {', '.join(leaks)}")
-        raise sim.failure
+        sim.refute(f"left behind: {', '.join(leaks)}")
     assert sorted(finished) == list(range(count))
     return world
 
 
-__all__ = ["FAULTS", "PATH", "VOCABULARY", "Client", "TaskCancelled", "World", "chaos", "lock"]
+__all__ = ["FAULTS", "PATH", "Client", "TaskCancelled", "World", "chaos", "lock"]

@@ -8,8 +8,8 @@ import pytest
 from data_world import FAULTS, CancelledByTestError, DataWorld
 
 from zk_recipes import AsyncBarrier, RecipeTimeoutError
-from zk_testing.sim import SimulationFailedError
-from zk_testing.simclient import Faults
+from simulated import SimulationFailedError
+from simulated import Faults
 from zk_wire import ConnectionLostError, SessionExpiredError
 
 SCHEDULES = int(os.environ.get("ZK_SIM_SCHEDULES", "1000"))

@@ -20,9 +20,9 @@ from zk_recipes import (
 )
 from zk_recipes._mirror import Mirror
 from zk_recipes._tree_watching import Heard, RecursiveWay, SingleWay
-from zk_testing.sim import SimulationFailedError
-from zk_testing.simclient import NO_FAULTS, Faults
-from zk_testing.simserver import RefusedTransaction
+from simulated import SimulationFailedError, faults_of
+from simulated import NO_FAULTS, Faults
+from simulated import RefusedTransaction
 from zk_wire import OPEN_ACL_UNSAFE, CreateRequest, NoNodeError, NotEmptyError
 
 SCHEDULES = int(os.environ.get("ZK_SIM_SCHEDULES", "1000"))
@@ -197,7 +197,7 @@ def test_a_quiet_world_is_followed_by_every_kind_of_cache(kind: str) -> None:
 def test_each_kind_of_fault_alone_is_survived_at_every_request(kind: str, fault: str) -> None:
     make, wanted = TREES[kind]
     for seed in range(max(20, SCHEDULES // 50)):
-        chaos(seed, make, wanted, faults=Faults(rate=0.3, limit=12, kinds=(fault,)))
+        chaos(seed, make, wanted, faults=faults_of(rate=0.3, limit=12, kinds=(fault,)))
 
 
 # Naive caches

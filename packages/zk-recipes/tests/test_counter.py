@@ -10,8 +10,8 @@ from data_world import FAULTS, CancelledByTestError, DataWorld
 from sim_world import Client, World
 
 from zk_recipes import AsyncCounter, RecipeTimeoutError, UndecidedError, UnreadableDataError
-from zk_testing.sim import SimulationFailedError
-from zk_testing.simclient import Faults
+from simulated import SimulationFailedError, faults_of
+from simulated import Faults
 from zk_wire import BadVersionError, ConnectionLostError, ZooKeeperError
 
 SCHEDULES = int(os.environ.get("ZK_SIM_SCHEDULES", "1000"))
@@ -79,9 +79,7 @@ def search(
     found = digits(int(stored or b"0"))
     for digit, allowed in counted.items():
         if found[digit] not in allowed:
-            world.sim.fail(f"addition {digit} counted {found[digit]} times, not one of {allowed}")
-            assert world.sim.failure is not None
-            raise world.sim.failure
+            world.sim.refute(f"addition {digit} counted {found[digit]} times, not one of {allowed}")
     assert sorted(sums) == sorted(set(sums))
     world.finished = ["doubt"] * doubts
     return world
@@ -101,7 +99,7 @@ def test_only_the_end_of_a_session_leaves_doubt() -> None:
     # `search` fails when there is doubt while a session lives; here every request may lose its reply.
     doubts = 0
     for seed in range(SCHEDULES // 20):
-        doubts += len(search(seed, faults=Faults(0.4, 10, ("lose reply", "lose request"))).finished)
+        doubts += len(search(seed, faults=faults_of(0.4, 10, ("lose reply", "lose request"))).finished)
     assert doubts
 
 
@@ -109,7 +107,7 @@ def test_only_the_end_of_a_session_leaves_doubt() -> None:
 def test_the_search_finds_a_naive_counter(kind: str) -> None:
     for seed in range(60):
         try:
-            search(seed, NaiveCounter, Faults(0.3, 6, (kind,)))  # type: ignore[arg-type]
+            search(seed, NaiveCounter, faults_of(0.3, 6, (kind,)))  # type: ignore[arg-type]
         except (SimulationFailedError, AssertionError):
             return
     pytest.fail("nothing found")
@@ -282,13 +280,10 @@ def test_an_addition_costs_two_requests_that_are_waited_for() -> None:
         counter = AsyncCounter(world.clients[0], PATH)
         await counter.add(1)
         await world.sim.sleep(1)
-        request = world.clients[0].request
-
-        async def note(what: str, *args: object, **options: object) -> object:
+        def note(what: str) -> None:
             asked.append(what.split(maxsplit=1)[0])
-            return await request(what, *args, **options)  # type: ignore[arg-type]
 
-        world.clients[0].request = note  # type: ignore[method-assign, assignment]
+        world.clients[0].on_request = note
         await counter.add(1)
         assert asked[:2] == ["get", "commit"]
 

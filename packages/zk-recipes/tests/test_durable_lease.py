@@ -15,8 +15,8 @@ from zk_client import Client as BlockingClient
 from zk_recipes import AsyncDurableLease, DurableLease, LockCancelledError, LockInUseError, LockLostError, LockTimeout
 from zk_testing import EmbeddedServer, Settings
 from zk_testing.member import ZooKeeperServer
-from zk_testing.sim import SimulationFailedError
-from zk_testing.simclient import NO_FAULTS, Faults
+from simulated import SimulationFailedError, faults_of
+from simulated import NO_FAULTS, Faults
 from zk_wire import SetDataRequest, ZooKeeperError
 
 PATH = "/leases/one"
@@ -91,7 +91,7 @@ def campaign(
 @pytest.mark.parametrize("chunk", range(CHUNKS))
 def test_never_two_holders_of_a_durable_lease(chunk: int) -> None:
     for seed in range(chunk, SCHEDULES, CHUNKS):
-        campaign(seed, clients=2 + seed % 2, faults=Faults(rate=0.04, limit=4))
+        campaign(seed, clients=2 + seed % 2, faults=faults_of(rate=0.04, limit=4))
 
 
 class CountsFromTheReply(AsyncDurableLease):
@@ -105,7 +105,7 @@ def test_the_search_finds_a_naive_durable_lease() -> None:
     found = []
     for seed in range(100):
         try:
-            campaign(seed, CountsFromTheReply, faults=Faults(rate=0.04, limit=4))
+            campaign(seed, CountsFromTheReply, faults=faults_of(rate=0.04, limit=4))
         except SimulationFailedError as failure:
             found.append(failure.reason)
     assert any("held at once" in reason for reason in found), found[:3]
@@ -137,7 +137,7 @@ def test_a_durable_lease_outlives_its_session_and_ends_by_itself() -> None:
 
 @pytest.mark.parametrize("seed", range(30))
 def test_a_lost_reply_never_costs_a_durable_lease(seed: int) -> None:
-    world = World(seed, 1, faults=Faults(rate=0.3, limit=1, kinds=("lose reply",)))
+    world = World(seed, 1, faults=faults_of(rate=0.3, limit=1, kinds=("lose reply",)))
 
     async def body() -> None:
         mine = lease(world, duration=600.0)

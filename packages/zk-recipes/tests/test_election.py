@@ -12,8 +12,8 @@ from sim_world import FAULTS, PATH, TaskCancelled, World
 from zk_client import TransactionFailedError
 from zk_recipes import AsyncElection, AsyncTerm, LockInUseError, LockLostError, LockTimeout
 from zk_recipes.election import _Seat
-from zk_testing.sim import SimulationFailedError
-from zk_testing.simclient import Faults
+from simulated import SimulationFailedError
+from simulated import Faults
 from zk_wire import SetDataRequest, Stat, ZooKeeperError
 
 SCHEDULES = int(os.environ.get("ZK_SIM_SCHEDULES", "1000"))

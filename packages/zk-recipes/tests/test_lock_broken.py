@@ -13,8 +13,8 @@ from zk_recipes import AsyncLock, _queue
 from zk_recipes._holding import Holding
 from zk_recipes._queue import Attempt, Place, Queue
 from zk_recipes._sequence import Contender, ahead_of
-from zk_testing.sim import SimulationFailedError
-from zk_testing.simclient import Faults
+from simulated import SimulationFailedError, faults_of
+from simulated import Faults
 from zk_wire import NoNodeError
 
 
@@ -155,8 +155,8 @@ def test_the_search_finds_a_lock_that_orders_numbers_as_text(monkeypatch: pytest
         ahead = [other for other in others if other.name[-10:] < mine.name[-10:]]
         return sorted(ahead, key=lambda other: other.name[-10:], reverse=True)
 
-    assert failures(AsyncLock, 20, counter=2**31 - 5, faults=Faults(0.0, 0)) == []
+    assert failures(AsyncLock, 20, counter=2**31 - 5, faults=faults_of(0.0, 0)) == []
     monkeypatch.setattr(_queue, "ahead_of", as_text)
-    assert failures(AsyncLock, 20, faults=Faults(0.0, 0)) == []
-    found = failures(AsyncLock, 20, counter=2**31 - 5, faults=Faults(0.0, 0))
+    assert failures(AsyncLock, 20, faults=faults_of(0.0, 0)) == []
+    found = failures(AsyncLock, 20, counter=2**31 - 5, faults=faults_of(0.0, 0))
     assert any("holders at once" in reason or "token" in reason for reason in found), found[:3]

@@ -10,7 +10,7 @@ import os
 import pytest
 from sim_world import FAULTS, World, chaos
 
-from zk_testing.simclient import Faults
+from simulated import Faults, faults_of
 
 # Schedules searched by default; CI nights set more.
 SCHEDULES = int(os.environ.get("ZK_SIM_SCHEDULES", "1000"))
@@ -26,7 +26,7 @@ def test_never_two_holders_whatever_goes_wrong(chunk: int) -> None:
 @pytest.mark.parametrize("kind", ["lose request", "lose reply", "cut", "hang", "freeze"])
 def test_each_kind_of_fault_alone_is_survived_at_every_request(kind: str) -> None:
     for seed in range(max(20, SCHEDULES // 50)):
-        chaos(seed, faults=Faults(rate=0.3, limit=12, kinds=(kind,)))
+        chaos(seed, faults=faults_of(rate=0.3, limit=12, kinds=(kind,)))
 
 
 def test_the_search_meets_every_kind_of_trouble() -> None:

@@ -6,7 +6,7 @@ import pytest
 from sim_world import PATH, World, chaos, lock
 
 from zk_recipes import AsyncLock, LockTimeout
-from zk_testing.simclient import Faults
+from simulated import Faults, faults_of
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -94,7 +94,7 @@ def test_a_waiter_joins_again_after_the_parent_was_deleted() -> None:
 
 @pytest.mark.parametrize("seed", range(30))
 def test_a_lost_create_reply_queues_once(seed: int) -> None:
-    world = World(seed, faults=Faults(rate=1.0, limit=1, kinds=("lose reply",)))
+    world = World(seed, faults=faults_of(rate=1.0, limit=1, kinds=("lose reply",)))
 
     async def body() -> None:
         mine = lock(world)
@@ -109,9 +109,9 @@ def test_a_lost_create_reply_queues_once(seed: int) -> None:
 
 def test_order_holds_across_the_overflow() -> None:
     for seed in range(60):
-        chaos(seed, faults=Faults(rate=0.04, limit=3), counter=2**31 - 5)
+        chaos(seed, faults=faults_of(rate=0.04, limit=3), counter=2**31 - 5)
     for seed in range(20):
-        chaos(seed, faults=Faults(rate=0.04, limit=3), counter=-5)
+        chaos(seed, faults=faults_of(rate=0.04, limit=3), counter=-5)
 
 
 def test_numbers_half_the_ring_apart_are_told_by_the_creation_zxid() -> None:

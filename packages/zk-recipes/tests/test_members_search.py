@@ -12,8 +12,8 @@ from sim_world import FAULTS, World
 
 from zk_recipes import AsyncParty, AsyncPersistentNode, AsyncShallowParty
 from zk_recipes import party as party_module
-from zk_testing.sim import SimulationFailedError
-from zk_testing.simclient import NO_FAULTS, Faults
+from simulated import SimulationFailedError, faults_of
+from simulated import NO_FAULTS, Faults
 from zk_wire import NotEmptyError, Stat
 
 SCHEDULES = int(os.environ.get("ZK_SIM_SCHEDULES", "1000"))
@@ -86,14 +86,11 @@ def chaos(
         expected = {client.name.encode(): client.session_id for client in world.clients}
         assert found == expected, f"{found} take part, and should {expected}"
         assert all(party.participating for party in parties)
-        left = [client.faults_left for client in world.clients]
-        for client in world.clients:
-            client.faults_left = 0
+        sim.world.calm = True
         for party in parties:
             assert sorted(await party.members()) == sorted(client.name for client in world.clients)
             assert await party.count() == len(parties)
-        for client, faults_left in zip(world.clients, left, strict=True):
-            client.faults_left = faults_left
+        sim.world.calm = False
         leaving = [sim.spawn(party.leave(), "leaving") for party in parties]
         if faults.limit:
             sim.choose(world.clients).cut(sim.between(0.5, 25.0))
@@ -119,7 +116,7 @@ def test_members_come_back_whatever_goes_wrong(chunk: int) -> None:
 @pytest.mark.parametrize("kind", ["lose request", "lose reply", "cut", "hang", "freeze"])
 def test_each_kind_of_fault_alone_is_survived_at_every_request(kind: str) -> None:
     for seed in range(max(20, SCHEDULES // 50)):
-        chaos(seed, faults=Faults(rate=0.3, limit=12, kinds=(kind,)))
+        chaos(seed, faults=faults_of(rate=0.3, limit=12, kinds=(kind,)))
 
 
 # Naive members

@@ -13,7 +13,7 @@ from sim_world import PATH, World, lock
 from zk_recipes import AsyncLock, Naming
 from zk_recipes._sequence import Contender, ahead_of
 from zk_recipes.naming import ELECTIONS, LOCKS, READ_WRITE_LOCKS
-from zk_testing.sim import Simulation
+from simulated import Simulation
 
 numbers = st.integers(-(2**31), 2**31 - 1)
 KAZOO = LOCKS["kazoo"]

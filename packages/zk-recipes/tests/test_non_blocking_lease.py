@@ -17,7 +17,7 @@ from sim_world import World
 from zk_client import AsyncClient, Client
 from zk_recipes import AsyncLock, AsyncNonBlockingLease, MultiNonBlockingLease, NonBlockingLease
 from zk_testing.member import ZooKeeperServer
-from zk_testing.simclient import NO_FAULTS, Faults
+from simulated import NO_FAULTS, Faults, faults_of
 from zk_wire import ConnectionLostError, SessionExpiredError, ZooKeeperError
 
 PATH = "/leases/one"
@@ -77,7 +77,7 @@ def compete(seed: int, kind: type[AsyncNonBlockingLease] = AsyncNonBlockingLease
 @pytest.mark.parametrize("chunk", range(CHUNKS))
 def test_nobody_gets_a_lease_that_another_has(chunk: int) -> None:
     for seed in range(chunk, SCHEDULES, CHUNKS):
-        compete(seed, faults=Faults(rate=0.05, limit=4))
+        compete(seed, faults=faults_of(rate=0.05, limit=4))
 
 
 class TrustsItsRead(AsyncNonBlockingLease):
@@ -115,7 +115,7 @@ def test_the_search_finds_a_naive_lease() -> None:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_a_lost_reply_never_costs_the_lease(seed: int) -> None:
-    world = World(seed, 1, faults=Faults(rate=0.3, limit=1, kinds=("lose reply",)))
+    world = World(seed, 1, faults=faults_of(rate=0.3, limit=1, kinds=("lose reply",)))
 
     async def body() -> None:
         with suppress(ConnectionLostError, SessionExpiredError):  # Away for so long that nobody can say: ask again.

@@ -15,7 +15,7 @@ from zk_client import AsyncClient
 from zk_client import Client as BlockingClient
 from zk_recipes import AsyncLock, AsyncSetPartitioner, LockLostError, PartitionState, SetPartitioner
 from zk_testing.member import ZooKeeperServer
-from zk_testing.simclient import NO_FAULTS, Faults
+from simulated import NO_FAULTS, Faults, faults_of
 
 PATH = "/group"
 SCHEDULES = int(os.environ.get("ZK_SIM_SCHEDULES", "1000"))
@@ -78,7 +78,7 @@ def campaign(
 @pytest.mark.parametrize("chunk", range(CHUNKS))
 def test_no_item_is_worked_on_by_two(chunk: int) -> None:
     for seed in range(chunk, SCHEDULES, CHUNKS):
-        campaign(seed, members=2 + seed % 2, faults=Faults(rate=0.02, limit=3))
+        campaign(seed, members=2 + seed % 2, faults=faults_of(rate=0.02, limit=3))
 
 
 class TrustsItsView(AsyncSetPartitioner):

@@ -14,8 +14,8 @@ from sim_world import Client
 
 from zk_recipes import AsyncQueue, NumbersExhaustedError, RecipeTimeoutError, UndecidedError
 from zk_recipes import queue as module
-from zk_testing.sim import SimulationFailedError, TaskCancelled
-from zk_testing.simclient import Faults
+from simulated import SimulationFailedError, TaskCancelled, faults_of
+from simulated import Faults
 from zk_wire import ConnectionLostError, NodeExistsError, NoNodeError
 
 SCHEDULES = int(os.environ.get("ZK_SIM_SCHEDULES", "1000"))
@@ -141,9 +141,7 @@ def search(seed: int, queue_type: type[AsyncQueue] = AsyncQueue, faults: Faults 
     lost = [value for value in wrong if got[value] == 0]
     if len(lost) == len(wrong) <= len(logged):
         return
-    sim.fail(f"seen so often, and not once: {wrong}; logged: {logged}")
-    assert sim.failure is not None
-    raise sim.failure
+    sim.refute(f"seen so often, and not once: {wrong}; logged: {logged}")
 
 
 @pytest.mark.parametrize("chunk", range(CHUNKS))
@@ -156,7 +154,7 @@ def test_every_entry_is_got_once_whatever_goes_wrong(chunk: int) -> None:
 def test_the_search_finds_a_naive_queue(queue_type: type[AsyncQueue]) -> None:
     for seed in range(150):
         try:
-            search(seed, queue_type, FAULTS if queue_type is ForgetsTheCancelled else Faults(0.2, 6, ("lose reply",)))
+            search(seed, queue_type, FAULTS if queue_type is ForgetsTheCancelled else faults_of(0.2, 6, ("lose reply",)))
         except (SimulationFailedError, AssertionError):
             return
     pytest.fail("nothing found")

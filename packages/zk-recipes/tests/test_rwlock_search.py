@@ -13,8 +13,8 @@ from sim_world import FAULTS, PATH
 from zk_client import Operation, Port
 from zk_recipes import AsyncReadWriteLock, AsyncWriteLock, LockLostError, LockTimeout, Naming, ReadWriteNaming, rwlock
 from zk_recipes.naming import READ_WRITE_LOCKS
-from zk_testing.sim import SimulationFailedError
-from zk_testing.simclient import NO_FAULTS, Faults
+from simulated import SimulationFailedError, faults_of
+from simulated import NO_FAULTS, Faults
 from zk_wire import ConnectionLostError, Outcome, ZooKeeperError
 
 SCHEDULES = int(os.environ.get("ZK_SIM_SCHEDULES", "1000"))
@@ -131,13 +131,13 @@ def test_never_a_writer_beside_anybody(chunk: int) -> None:
 def test_a_downgrade_is_never_overtaken_whatever_goes_wrong(kind: str) -> None:
     seen: set[str] = set()
     for seed in range(max(20, SCHEDULES // 50)):
-        seen.update(search(seed, faults=Faults(rate=0.3, limit=12, kinds=(kind,))))
+        seen.update(search(seed, faults=faults_of(rate=0.3, limit=12, kinds=(kind,))))
     assert {"downgraded", "read", "write"} <= seen
 
 
 def test_order_of_readers_and_writers_holds_across_the_overflow() -> None:
     for seed in range(40):
-        search(seed, faults=Faults(rate=0.04, limit=3), counter=2**31 - 5)
+        search(seed, faults=faults_of(rate=0.04, limit=3), counter=2**31 - 5)
 
 
 def test_the_search_meets_downgrades_that_succeed_fail_and_find_the_lock_lost() -> None:

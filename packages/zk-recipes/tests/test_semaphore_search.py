@@ -14,8 +14,8 @@ from zk_recipes._holding import OwnNode
 from zk_recipes._queue import Attempt, Place, Queue
 from zk_recipes._sequence import Contender
 from zk_recipes.semaphore import _Leases
-from zk_testing.sim import SimulationFailedError
-from zk_testing.simclient import Faults
+from simulated import SimulationFailedError, faults_of
+from simulated import Faults
 from zk_wire import ZooKeeperError, join_path
 
 SCHEDULES = int(os.environ.get("ZK_SIM_SCHEDULES", "1000"))
@@ -132,7 +132,7 @@ def test_never_more_leases_than_the_number_says(chunk: int) -> None:
 @pytest.mark.parametrize("kind", ["lose request", "lose reply", "cut", "hang", "freeze"])
 def test_each_kind_of_fault_alone_is_survived_by_a_semaphore(kind: str) -> None:
     for seed in range(max(20, SCHEDULES // 50)):
-        search(seed, faults=Faults(rate=0.3, limit=12, kinds=(kind,)))
+        search(seed, faults=faults_of(rate=0.3, limit=12, kinds=(kind,)))
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_the_search_finds_a_semaphore_that_does_not_check_its_number(monkeypatch
     found = []
     for seed in range(150):
         try:
-            search(seed, faults=Faults(rate=0.0, limit=0))
+            search(seed, faults=faults_of(rate=0.0, limit=0))
         except SimulationFailedError as failure:
             found.append(failure.reason)
     assert any("a lease too many" in reason for reason in found), found[:3]

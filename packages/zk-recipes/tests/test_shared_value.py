@@ -9,8 +9,8 @@ import pytest
 from data_world import FAULTS, CancelledByTestError, DataWorld
 
 from zk_recipes import AsyncSharedValue, RecipeTimeoutError, SharedReading, UndecidedError
-from zk_testing.sim import SimulationFailedError
-from zk_testing.simclient import Faults
+from simulated import SimulationFailedError, faults_of
+from simulated import Faults
 from zk_wire import BadVersionError, ConnectionLostError
 
 SCHEDULES = int(os.environ.get("ZK_SIM_SCHEDULES", "1000"))
@@ -58,10 +58,7 @@ def search(seed: int, value_type: type[AsyncSharedValue] = AsyncSharedValue, fau
     heard: list[list[str]] = []
     done: list[int] = []
 
-    def fail(reason: str) -> None:
-        sim.fail(reason)
-        assert sim.failure is not None
-        raise sim.failure
+    fail = sim.refute
 
     async def work(number: int) -> None:
         client = world.clients[number]
@@ -119,14 +116,14 @@ def test_the_history_of_values_is_one_chain_whatever_goes_wrong(chunk: int) -> N
 
 def test_a_listener_hears_the_last_value_whatever_goes_wrong() -> None:
     for seed in range(SCHEDULES // 20):
-        search(seed, faults=Faults(0.3, 10, ("cut", "freeze", "hang")))
+        search(seed, faults=faults_of(0.3, 10, ("cut", "freeze", "hang")))
 
 
 @pytest.mark.parametrize("value_type", [NaiveValue, DeafValue])
 def test_the_search_finds_a_naive_value(value_type: type[AsyncSharedValue]) -> None:
     for seed in range(60):
         try:
-            search(seed, value_type, Faults(0.2, 6, ("lose reply",)) if value_type is NaiveValue else Faults(0.0, 0))
+            search(seed, value_type, faults_of(0.2, 6, ("lose reply",)) if value_type is NaiveValue else faults_of(0.0, 0))
         except (SimulationFailedError, AssertionError):
             return
     pytest.fail("nothing found")

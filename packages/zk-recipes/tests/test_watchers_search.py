@@ -11,8 +11,8 @@ from sim_world import FAULTS, Client, World
 
 from zk_client import EventType, WatchedEvent
 from zk_recipes import AsyncChildrenWatch, AsyncDataWatch
-from zk_testing.sim import SimulationFailedError
-from zk_testing.simclient import NO_FAULTS, Faults
+from simulated import SimulationFailedError
+from simulated import NO_FAULTS, Faults
 from zk_wire import NoNodeError, NotEmptyError
 
 SCHEDULES = int(os.environ.get("ZK_SIM_SCHEDULES", "1000"))

@@ -21,14 +21,14 @@ from zk_recipes import (
     UndecidedError,
 )
 from zk_recipes._claims import Claims
-from zk_testing.sim import SimulationFailedError
-from zk_testing.simclient import Faults
+from simulated import SimulationFailedError, faults_of
+from simulated import Faults
 from zk_wire import CreateMode, CreateRequest, NoNodeError
 
 SCHEDULES = int(os.environ.get("ZK_SIM_SCHEDULES", "1000"))
 CHUNKS = 10
 PATH = "/work"
-FAULTS = Faults(rate=0.1, limit=4)
+FAULTS = faults_of(rate=0.1, limit=4)
 
 
 class AppliesFirst(AsyncWorkQueue):
@@ -120,14 +120,12 @@ def search(
     for job_id in {*allowed, *effects, *results}:
         times = effects[job_id]
         if times + (job_id in waiting) != 1 or (job_id in results) != (times == 1):
-            sim.fail(f"job {job_id} took effect {times} times; result: {job_id in results}; left: {job_id in waiting}")
+            sim.refute(f"job {job_id} took effect {times} times; result: {job_id in results}; left: {job_id in waiting}")
     if len(set(completed)) != len(completed) or not set(completed) <= results:
-        sim.fail(f"completed: {completed}, but results: {results}")
+        sim.refute(f"completed: {completed}, but results: {results}")
     left = [path for path in paths if any(f"{PATH}/{kind}/" in path for kind in ("taken", "claims", "waiting"))]
     if left:
-        sim.fail(f"left behind: {left}")
-    if sim.failure is not None:
-        raise sim.failure
+        sim.refute(f"left behind: {left}")
 
 
 @pytest.mark.parametrize("chunk", range(CHUNKS))

@@ -97,12 +97,9 @@ class AsyncWatcher:
     def __call__(self, event: object) -> None:
         if self._event is None and isinstance(event, WatchedEvent):
             self._event = event
-            self._ring()
-
-    def _ring(self) -> None:
-        self._flag.set()
-        if self._wake is not None:
-            self._wake.set()
+            self._flag.set()
+            if self._wake is not None:
+                self._wake.set()
 
     @property
     def event(self) -> WatchedEvent | None:
@@ -126,7 +123,7 @@ class AsyncWatcher:
             self.closed = True
             if self._event is None:
                 self._forget(self)
-            self._ring()
+            self._flag.set()
 
 
 class AsyncTask(Generic[T]):

@@ -129,8 +129,6 @@ class BlockingWatcher:
             if self._value.event is None:
                 self._forget(self)
             self._flag.set()
-            if self._wake is not None:
-                self._wake.set()
 
 
 class BlockingTask(Generic[T]):

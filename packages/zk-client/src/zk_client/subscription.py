@@ -80,4 +80,4 @@ class Subscription:
         if not self.closed:
             self.closed = True
             self._forget(self)
-        self._ring()
+        self._arrived.set()

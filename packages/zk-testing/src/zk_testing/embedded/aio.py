@@ -11,7 +11,7 @@ from __future__ import annotations
 from types import TracebackType
 
 from .clock import Clock
-from .core import Mode, ServerCore
+from .core import Mode, Output, ServerCore
 from .settings import Settings
 from .transports import Transports
 
@@ -76,18 +76,17 @@ class AsyncEmbeddedServer:
 
     def expire_session(self, session_id: int) -> None:
         """End a session as if it had been silent for too long. Raises KeyError when there is none."""
-        output = self.core.expire_session(session_id, self._clock.now_ms())
-        if self._transports is not None:
-            self._transports.deliver(output)
+        self.deliver(self.core.expire_session(session_id, self._clock.now_ms()))
 
     def drop_connections(self, session_id: int | None = None) -> None:
         """Close the connection of one session, or all of them; the sessions live on."""
-        output = self.core.drop_connections(session_id)
-        if self._transports is not None:
-            self._transports.deliver(output)
+        self.deliver(self.core.drop_connections(session_id))
 
     def set_mode(self, mode: Mode) -> None:
         """Serve everybody, only read-only clients, or nobody; all connections are closed."""
-        output = self.core.set_mode(mode, self._clock.now_ms())
+        self.deliver(self.core.set_mode(mode, self._clock.now_ms()))
+
+    def deliver(self, output: list[Output]) -> None:
+        """Send what something done to `core` by hand gave to send."""
         if self._transports is not None:
             self._transports.deliver(output)

@@ -183,10 +183,13 @@ class AsyncEmbeddedEnsemble(EnsembleControls[AsyncEmbeddedMember]):
         """Run a function over the ensemble's state; return what it returns or raises."""
         return function(self.core)
 
-    def _do(self, step: Callable[[EnsembleCore, int], list[Output]]) -> None:
-        output = step(self.core, self._clock.now_ms())
+    def deliver(self, output: list[Output]) -> None:
+        """Send what something done to `core` by hand gave to send."""
         if self._transports is not None:
             self._transports.deliver(output)
+
+    def _do(self, step: Callable[[EnsembleCore, int], list[Output]]) -> None:
+        self.deliver(step(self.core, self._clock.now_ms()))
 
     async def _wait(self, condition: Callable[[], T | None], timeout: float, problem: str) -> T:
         clock = self._clock

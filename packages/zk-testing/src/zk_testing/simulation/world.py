@@ -1,0 +1,300 @@
+"""One run of a simulated world under one seed: servers, a network, and programs in processes of their own.
+
+    async def main(sim):
+        for name in ("a", "b"):
+            sim.start(name, lambda: work(sim.hosts))
+
+    Simulation(17, faults=FAULTS).run(main)
+
+Rule: everything runs in one thread and one loop, and everything that is drawn is drawn from the seed, so the same seed
+gives the same run. Clients are whatever asyncio code connects to `hosts`; nothing here knows one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import warnings
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ..embedded.settings import EnsembleSettings, Settings
+from .faults import NO_FAULTS, Faults, Mischief
+from .loop import BusyError, IdleError, SimulatedLoop
+from .network import Network
+from .process import Process
+from .program import Program, whereabouts
+from .servers import ServerEnsemble, Servers, SingleServer
+from .standins import standins
+from .stranger import Stranger
+from .timeline import Timeline, heard
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Sequence
+
+__all__ = ["Simulation", "SimulationFailedError", "StuckError"]
+
+T = TypeVar("T")
+
+_TICK_MS = 200
+
+
+class SimulationFailedError(AssertionError):
+    """A run failed.   seed: what repeats it.   faults: those that struck, by name and text.   timeline: for people."""
+
+    def __init__(self, reason: str, seed: int, faults: Sequence[tuple[str, str]], timeline: str) -> None:
+        self.reason = reason
+        self.seed = seed
+        self.faults = list(faults)
+        self.timeline = timeline
+        struck = "\n".join(f"  {place}: {text}" for place, text in faults) or "  none"
+        told = f"\ntimeline (virtual seconds, who, what):\n{timeline}" if timeline else ""
+        super().__init__(f"seed {seed}: {reason}\nfaults that struck:\n{struck}{told}")
+
+
+class StuckError(SimulationFailedError):
+    """Somebody waits for ever (nothing is left to happen, or virtual time passed the limit), or is busy for ever."""
+
+
+class Simulation:
+    """A world, for one run.
+
+    servers: 1 for a single server, more for an ensemble of so many; `settings` says what they are.
+    faults: what goes wrong.   only: the names of the faults that may strike, None for all.
+    time_limit: virtual seconds after which whoever still waits is said to wait for ever.
+    recording: whether the timeline is kept for people.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        *,
+        servers: int = 1,
+        settings: Settings | EnsembleSettings | None = None,
+        faults: Faults = NO_FAULTS,
+        only: frozenset[str] | None = None,
+        time_limit: float = 3600.0,
+        recording: bool = False,
+    ) -> None:
+        self.seed = seed
+        self.time_limit = time_limit
+        self.timeline = Timeline(recording=recording)
+        self.programs: list[Program] = []
+        self.loop = SimulatedLoop()
+        latency = random.Random(seed).random
+        self.network = self.loop.network = Network(self.loop, lambda: 0.0005 + 0.0095 * latency())
+        self.servers = _servers(self.loop, self.network, servers, settings)
+        self.stranger = Stranger(self.servers)
+        self._random = random.Random(-1 - seed)
+        self._mischief = Mischief(self, faults, only)
+        self._checks: list[Callable[[], object]] = []
+        self._failure: tuple[type[SimulationFailedError], str, BaseException | None] | None = None
+        self.network.note = self.note
+        self.network.arrived = lambda end, data: self.timeline.add_message(self.loop.time(), end, data)
+        self.network.lost = lambda end, data: self.timeline.add_message(self.loop.time(), end.other, data, lost=True)
+        if self._mischief.strikes_messages:
+            self.network.fault = self._mischief.at_message
+
+    # What the seed decides
+
+    def random(self) -> float:
+        """Return the seed's next number in [0, 1)."""
+        return self._random.random()
+
+    def between(self, low: float, high: float) -> float:
+        """Return a number the seed chooses in [low, high)."""
+        return low + (high - low) * self.random()
+
+    def choose(self, things: Sequence[T]) -> T:
+        """Return the element the seed chooses."""
+        return things[int(self.random() * len(things))]
+
+    # The world
+
+    @property
+    def hosts(self) -> str:
+        """The servers' addresses, as a client takes them."""
+        return self.servers.hosts
+
+    def now(self) -> float:
+        """Virtual seconds since the beginning."""
+        return self.loop.time()
+
+    def process(self, name: str) -> Process:
+        """Make a process, to run something in by hand. It is not crashed by the seed."""
+        return Process(self.loop, name)
+
+    def start(
+        self,
+        name: str,
+        main: Callable[[], Coroutine[Any, Any, object]],
+        *,
+        may_raise: type[Exception] | tuple[type[Exception], ...] = (),
+    ) -> Program:
+        """Run a program in a process of its own; after a crash it begins again from the start.
+
+        may_raise: the exceptions it may end with; any other fails the run.
+        """
+        program = Program(self, name, main, may_raise)
+        self.programs.append(program)
+        program.begin()
+        return program
+
+    def sessions(self) -> list[int]:
+        """The sessions that live on the servers."""
+        return self.servers.sessions()
+
+    def expire_session(self, session_id: int) -> None:
+        """End a session, as a server does that heard nothing for too long."""
+        self.servers.expire_session(session_id)
+
+    @property
+    def calm(self) -> bool:
+        """Whether nothing goes wrong, whatever the seed wants; to be set."""
+        return self._mischief.paused
+
+    @calm.setter
+    def calm(self, calm: bool) -> None:
+        self._mischief.paused = calm
+
+    @property
+    def faults_struck(self) -> list[tuple[str, str]]:
+        """The faults that struck so far: name and text."""
+        return self._mischief.done
+
+    # The run
+
+    def always(self, check: Callable[[], object]) -> None:
+        """Call `check` after every step; whatever it raises fails the run."""
+        self._checks.append(check)
+        self.loop.after_step = self._check
+
+    def _check(self) -> None:
+        if self._failure is None:
+            try:
+                for check in self._checks:
+                    check()
+            except Exception as error:  # noqa: BLE001 - whatever a check raises fails the run
+                self.fail(_told(error), error)
+
+    def note(self, who: str, what: str) -> None:
+        """Write a line into the timeline."""
+        self.timeline.add(self.loop.time(), who, what)
+
+    def fail(
+        self, reason: str, cause: BaseException | None = None, kind: type[SimulationFailedError] = SimulationFailedError
+    ) -> None:
+        """End the run with a failure; the first one counts."""
+        if self._failure is None:
+            where = f" (virtual time {self.loop.time():.6f} s, step {self.loop.steps})"
+            self.note("failure", reason)
+            self._failure = (kind, reason + where, cause)
+            self.loop.stop()
+
+    def fingerprint(self) -> str:
+        """What equal runs have in common, and different ones do not: a checksum of all that happened."""
+        return f"{self.loop.time():.6f}/{self.timeline.checksum:08x}"
+
+    def run(self, main: Callable[[Simulation], Coroutine[Any, Any, T]]) -> T:
+        """Run until `main` and every program have ended, and return what main does.
+
+        Raises SimulationFailedError when one of them raised, or a check did; StuckError when somebody waits for ever.
+        """
+        loop = self.loop
+        loop.set_exception_handler(self._unhandled)
+        result: list[T] = []
+
+        async def conduct() -> None:
+            await self.servers.start()
+            try:
+                self._mischief.begin()
+                result.append(await main(self))
+                for program in self.programs:
+                    await program.ended.wait()
+            except Exception as error:  # noqa: BLE001 - whatever it raises fails the run
+                self.fail(_told(error), error)
+            self.calm = True
+            await self.servers.stop()
+
+        with standins(loop, self.seed), heard(self.timeline, loop):
+            limit = loop.call_at(self.time_limit, self._out_of_time)
+            conductor = loop.create_task(conduct(), name="the run")
+            try:
+                loop.run_until_complete(conductor)
+            except IdleError:
+                self.fail(f"waiting for ever: {self._unfinished(conductor)}", kind=StuckError)
+            except BusyError:
+                self.fail(f"busy for ever, and no time passes: {self._unfinished(conductor)}", kind=StuckError)
+            except RuntimeError:
+                if self._failure is None:
+                    raise
+            finally:
+                limit.cancel()
+                self._close()
+        if self._failure is not None:
+            kind, reason, cause = self._failure
+            raise kind(reason, self.seed, self.faults_struck, str(self.timeline)) from cause
+        return result[0]
+
+    def _out_of_time(self) -> None:
+        self.fail(
+            f"still waiting when time ran out: {self._unfinished()}",
+            kind=StuckError,
+        )
+
+    def _unfinished(self, conductor: asyncio.Task[None] | None = None) -> str:
+        waiting = [f"{program.name} {program.whereabouts}" for program in self.programs if not program.done]
+        if not waiting and conductor is not None:
+            waiting = [f"main {whereabouts(conductor)}"]
+        return "; ".join(waiting) or "nobody"
+
+    def _unhandled(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        self.fail(f"{context['message']}: {error!r}", error)
+
+    def _close(self) -> None:
+        """End whatever still runs, without running it: what it would do now happens in no world."""
+        loop = self.loop
+        loop.set_exception_handler(lambda *_: None)
+        known: set[asyncio.Task[Any]] = set()
+        asyncio._set_running_loop(loop)  # for what the abandoned code asks at its end
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", RuntimeWarning)  # of coroutines that it makes, and nobody awaits
+                while left := [task for task in asyncio.all_tasks(loop) if task not in known]:
+                    for task in left:
+                        known.add(task)
+                        _abandon(task)
+        finally:
+            asyncio._set_running_loop(None)
+        self.network.close()
+        for process in {program.process for program in self.programs}:
+            process.tasks.clear()
+        loop.close()
+
+
+def _abandon(task: asyncio.Task[Any]) -> None:
+    task._log_destroy_pending = False  # type: ignore[attr-defined]
+    coroutine = task.get_coro()
+    for _ in range(100):
+        try:
+            coroutine.close()  # type: ignore[union-attr]
+            return
+        except RuntimeError:
+            continue  # its clean-up awaits something
+        except Exception:  # noqa: BLE001 - the run has its outcome already
+            return
+
+
+def _servers(
+    loop: SimulatedLoop, network: Network, count: int, settings: Settings | EnsembleSettings | None
+) -> Servers:
+    if isinstance(settings, EnsembleSettings):
+        return ServerEnsemble(loop, network, settings)
+    settings = settings or Settings(tick_ms=_TICK_MS)
+    if count == 1:
+        return SingleServer(loop, network, settings)
+    return ServerEnsemble(loop, network, EnsembleSettings(size=count, server=settings))
+
+
+def _told(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"
