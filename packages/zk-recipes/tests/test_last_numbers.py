@@ -1,4 +1,4 @@
-"""What recipes do on a server that has no numbers left for the children of their node: embedded, and real with --zk=real.
+"""What recipes do where a server has no numbers left for the children of a node: embedded, and real with --zk=real.
 
 A server since 3.6 does not count above 2147483647. To those who come one by one it gives that number again and again;
 to those who come together it gives numbers just above -2147483648 in between. So numbers tell no order there.
@@ -216,11 +216,15 @@ def test_a_queue_says_that_it_takes_no_more_and_goes_on_when_made_anew(
     async def body() -> None:
         async with client(hosts) as zk:
             queue = kind(zk, path)
-            given = []
-            with pytest.raises(NumbersExhaustedError, match="delete it and create it again"):
+            given: list[bytes] = []
+
+            async def fill() -> None:
                 while True:
                     await queue.put(b"%d" % len(given))
                     given.append(b"%d" % len(given))
+
+            with pytest.raises(NumbersExhaustedError, match="delete it and create it again"):
+                await fill()
             assert BELOW <= len(given) <= BELOW + 1
             assert [await take(queue) for _ in given] == given
             await zk.delete(entries)
