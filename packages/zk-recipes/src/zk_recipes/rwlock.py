@@ -192,9 +192,8 @@ class AsyncReadWriteLock:
         guard = old.guard()
         number = writer._queue.number_of(old.node)
         if is_at_the_end(number):
-            raise NumbersExhaustedError(
-                self._path
-            )  # Those who wait have such numbers too: it would not keep our place.
+            # Those who wait have such numbers too, so ours would not keep the place.
+            raise NumbersExhaustedError(self._path)
         secret = port.guid()
         path = join_path(split_path(old.node.path)[0], f"{self._naming.read.prefix(secret)}{number:010d}")
         # The writer's token, which is less than that of the writers that wait.
