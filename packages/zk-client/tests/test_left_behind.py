@@ -173,6 +173,20 @@ def test_a_transaction_whose_results_are_lost_leaves_no_marker(
     assert zk.get_children("/q") == ["n-0000000000"]
 
 
+@pytest.mark.parametrize("fault", ["lose_request", "lose_reply", "cut_before"])
+def test_a_marker_whose_delete_is_lost_is_deleted_by_the_next_connection(
+    make_client: MakeClient, server: EmbeddedServer, proxy: FaultProxy, fault: str
+) -> None:
+    zk = make_client(proxy.hosts)
+    for path in ("/q", "/marks"):
+        zk.create(path)
+    struck = getattr(proxy, fault)("delete")
+    zk.transaction(marker="/marks").set_data("/q", b"new").commit()
+    struck.wait()
+    assert comes_true(lambda: children(server, "/marks") == [])
+    zk.sync("/")
+
+
 def test_a_refused_transaction_has_no_marker_to_delete() -> None:
     marker = CreateRequest("/marks/guid", b"", [], CreateMode.EPHEMERAL)
     recovery = TransactionRecovery([SetDataRequest("/q", b"", 7), marker], {1}, "/marks/guid")

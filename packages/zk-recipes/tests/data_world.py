@@ -10,9 +10,7 @@ from collections.abc import Coroutine
 from typing import TypeVar
 
 from sim_world import Client, World
-
-from simulated import SimulatedTask, TaskCancelled, faults_of
-from simulated import NO_FAULTS, Faults
+from simulated import NO_FAULTS, Faults, SimulatedTask, TaskCancelled, faults_of
 
 T = TypeVar("T")
 

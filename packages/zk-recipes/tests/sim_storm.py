@@ -8,9 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 
 from sim_world import FAULTS, Client, World
-
-from simulated import SimulatedTask
-from simulated import Faults, SimulatedClient
+from simulated import Faults, SimulatedTask
 
 Body = Callable[[int], Coroutine[object, None, None]]
 
@@ -26,9 +24,7 @@ class Storm:
         self.sim, self.server = self.world.sim, self.world.server
         self.faults = faults
         self.troubles = troubles if faults.limit else 0
-        self.clients = [
-            Client(self.sim, f"client-{number}") for number in range(clients)
-        ]
+        self.clients = [Client(self.sim, f"client-{number}") for number in range(clients)]
         self.world.clients.extend(self.clients)
         self.finished: list[int] = []
         self._tasks: list[SimulatedTask[None]] = []

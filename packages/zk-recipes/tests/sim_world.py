@@ -19,9 +19,7 @@ class World:
     def __init__(self, seed: int = 0, clients: int = 2, *, timeout: float = 10.0, faults: Faults = NO_FAULTS) -> None:
         self.sim = Simulation(seed, faults=faults)
         self.server = SimulatedServer(self.sim)
-        self.clients: list[Client] = [
-            Client(self.sim, f"client-{index}", timeout=timeout) for index in range(clients)
-        ]
+        self.clients: list[Client] = [Client(self.sim, f"client-{index}", timeout=timeout) for index in range(clients)]
 
     def queue(self, path: str = PATH) -> list[str]:
         """Paths of the nodes in the queue, oldest first."""

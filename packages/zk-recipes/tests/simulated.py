@@ -65,7 +65,9 @@ class SimulatedEvent:
 class SimulatedTask(Generic[T]):
     """A body on its way; begun when the simulation runs. An exception in it that nobody waits for fails the run."""
 
-    def __init__(self, simulation: Simulation, body: Coroutine[Any, Any, T], name: str, process: Process | None) -> None:
+    def __init__(
+        self, simulation: Simulation, body: Coroutine[Any, Any, T], name: str, process: Process | None
+    ) -> None:
         self.name = name
         self._simulation = simulation
         self._body = body
@@ -89,7 +91,9 @@ class SimulatedTask(Generic[T]):
         """Run the body."""
         process = self._process
         loop = self._simulation.world.loop
-        self._task = loop.create_task(self._body, name=self.name) if process is None else process.spawn(self._body, self.name)
+        self._task = (
+            loop.create_task(self._body, name=self.name) if process is None else process.spawn(self._body, self.name)
+        )
         self._task.add_done_callback(self._ended)
 
     def cancel(self) -> None:
@@ -129,7 +133,12 @@ class Simulation:
         self.clients: list[SimulatedClient] = []
         self.watches: list[str] = []  # on the server, when all had ended
         self.random, self.between, self.choose = self.world.random, self.world.between, self.world.choose
-        self.now, self.always, self.note, self.fail = self.world.now, self.world.always, self.world.note, self.world.fail
+        self.now, self.always, self.note, self.fail = (
+            self.world.now,
+            self.world.always,
+            self.world.note,
+            self.world.fail,
+        )
         self.fingerprint = self.world.fingerprint
         self._tasks: list[SimulatedTask[Any]] = []
         self._running = False

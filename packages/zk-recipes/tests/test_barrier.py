@@ -6,10 +6,9 @@ import os
 
 import pytest
 from data_world import FAULTS, CancelledByTestError, DataWorld
+from simulated import Faults, SimulationFailedError, faults_of
 
 from zk_recipes import AsyncBarrier, RecipeTimeoutError
-from simulated import SimulationFailedError
-from simulated import Faults
 from zk_wire import ConnectionLostError, SessionExpiredError
 
 SCHEDULES = int(os.environ.get("ZK_SIM_SCHEDULES", "1000"))
@@ -105,7 +104,7 @@ def test_it_is_created_waited_for_and_removed() -> None:
 
 @pytest.mark.parametrize("seed", range(30))
 def test_a_lost_reply_changes_nothing(seed: int) -> None:
-    world = DataWorld(seed, 1, faults=Faults(1.0, 3, ("lose reply", "lose request")))
+    world = DataWorld(seed, 1, faults=faults_of(1.0, 3, ("lose reply", "lose request")))
 
     async def body() -> None:
         barrier = AsyncBarrier(world.clients[0], PATH)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from sim_world import FAULTS, Client, World
+from simulated import NO_FAULTS, Faults, RefusedTransaction, SimulationFailedError, faults_of
 
 from zk_recipes import (
     AsyncChildrenCache,
@@ -20,9 +21,6 @@ from zk_recipes import (
 )
 from zk_recipes._mirror import Mirror
 from zk_recipes._tree_watching import Heard, RecursiveWay, SingleWay
-from simulated import SimulationFailedError, faults_of
-from simulated import NO_FAULTS, Faults
-from simulated import RefusedTransaction
 from zk_wire import OPEN_ACL_UNSAFE, CreateRequest, NoNodeError, NotEmptyError
 
 SCHEDULES = int(os.environ.get("ZK_SIM_SCHEDULES", "1000"))

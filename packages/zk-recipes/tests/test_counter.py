@@ -8,10 +8,9 @@ from collections.abc import Callable
 import pytest
 from data_world import FAULTS, CancelledByTestError, DataWorld
 from sim_world import Client, World
+from simulated import Faults, SimulationFailedError, faults_of
 
 from zk_recipes import AsyncCounter, RecipeTimeoutError, UndecidedError, UnreadableDataError
-from simulated import SimulationFailedError, faults_of
-from simulated import Faults
 from zk_wire import BadVersionError, ConnectionLostError, ZooKeeperError
 
 SCHEDULES = int(os.environ.get("ZK_SIM_SCHEDULES", "1000"))
@@ -280,6 +279,7 @@ def test_an_addition_costs_two_requests_that_are_waited_for() -> None:
         counter = AsyncCounter(world.clients[0], PATH)
         await counter.add(1)
         await world.sim.sleep(1)
+
         def note(what: str) -> None:
             asked.append(what.split(maxsplit=1)[0])
 

@@ -7,11 +7,10 @@ import os
 import pytest
 from data_world import DataWorld
 from sim_world import Client
+from simulated import Faults, SimulationFailedError, TaskCancelled, faults_of
 
 from zk_recipes import AsyncDoubleBarrier, LockInUseError, LockLostError
 from zk_recipes import double_barrier as module
-from simulated import SimulationFailedError, TaskCancelled, faults_of
-from simulated import Faults
 from zk_wire import CreateMode, CreateRequest
 
 SCHEDULES = int(os.environ.get("ZK_SIM_SCHEDULES", "1000"))

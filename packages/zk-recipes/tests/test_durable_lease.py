@@ -8,15 +8,15 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from data_world import CancelledByTestError, DataWorld
 from sim_world import World
+from simulated import NO_FAULTS, Faults, SimulationFailedError, faults_of
 
 from zk_client import AsyncClient, ConfigurationError, TransactionFailedError
 from zk_client import Client as BlockingClient
 from zk_recipes import AsyncDurableLease, DurableLease, LockCancelledError, LockInUseError, LockLostError, LockTimeout
 from zk_testing import EmbeddedServer, Settings
 from zk_testing.member import ZooKeeperServer
-from simulated import SimulationFailedError, faults_of
-from simulated import NO_FAULTS, Faults
 from zk_wire import SetDataRequest, ZooKeeperError
 
 PATH = "/leases/one"
@@ -37,7 +37,7 @@ def campaign(
     seed: int, kind: type[AsyncDurableLease] = AsyncDurableLease, *, clients: int = 3, faults: Faults = NO_FAULTS
 ) -> None:
     """Let clients acquire, renew, forget, release and be cancelled; look on at every step."""
-    world = World(seed, clients, faults=faults)
+    world = DataWorld(seed, clients, faults=faults)
     sim = world.sim
     leases = [kind(client, PATH, 5.0, f"client-{number}") for number, client in enumerate(world.clients)]
     tokens: list[int] = []
@@ -49,12 +49,18 @@ def campaign(
     sim.always(alone)
 
     async def use(number: int) -> None:
-        mine, port = leases[number], world.clients[number].port
+        mine, client = leases[number], world.clients[number]
+        port = client.port
         for _ in range(2):
             await sim.sleep(sim.between(0.0, 3.0))
             try:
-                if not await mine.acquire(timeout=sim.between(5.0, 40.0)):
-                    continue
+                try:
+                    if not await world.do(client, mine.acquire(timeout=sim.between(5.0, 40.0))):
+                        continue
+                except (CancelledByTestError, ZooKeeperError) as error:
+                    held = mine.is_acquired and not isinstance(error, LockInUseError)
+                    assert not held, "an acquire that failed holds the lease"
+                    raise
                 token, guard = mine.token, mine.guard()
                 assert token is not None
                 if mine.is_acquired:
@@ -62,7 +68,7 @@ def campaign(
                     tokens.append(token)
                 await sim.sleep(sim.between(0.0, 7.0))
                 if sim.random() < 0.5 and mine.is_acquired:
-                    await mine.renew()
+                    await world.do(client, mine.renew())
                     guard = mine.guard()
                 others = any(other.is_acquired for other in leases if other is not mine)
                 try:
@@ -72,9 +78,9 @@ def campaign(
                 else:
                     assert not others, "a transaction guarded by an old lease went through"
                 if sim.random() < 0.7:
-                    await mine.release()
-            except ZooKeeperError as error:
-                sim.note(f"client-{number}", f"gives up: {error!r}")
+                    await world.do(client, mine.release())
+            except (CancelledByTestError, ZooKeeperError) as error:
+                sim.note(client.name, f"gives up: {error!r}")
 
     async def prepare() -> None:
         world.server.ensure_path("/protected")
@@ -82,6 +88,8 @@ def campaign(
     sim.spawn(prepare(), "prepare")
     for number in range(clients):
         sim.spawn(use(number), f"user {number}", home=world.clients[number])
+    if faults.limit:
+        sim.spawn(world.trouble(6), "trouble")
     sim.run()
     assert [path for path in world.server.paths() if path.count("/") > 3] == []
     assert [leak for client in world.clients for leak in client.leaks()] == []
@@ -255,6 +263,45 @@ def test_an_acquire_cancelled_at_any_moment_leaves_nothing() -> None:
             await world.sim.sleep(20.0)
             assert claims(world) == [] or held or mine.is_acquired
             assert [path for path in world.queue(PATH) if "__lock__" in path] == []
+
+        world.run(body(), clean=False)
+
+
+def test_a_timeout_and_a_cancellation_name_the_lease_and_the_whole_time() -> None:
+    world = World(0, 3)
+
+    async def body() -> None:
+        first, second, third = (lease(world, number, 600.0) for number in range(3))
+        await first.acquire()
+        waiting = world.sim.spawn(second.acquire(timeout=60.0), "at the head of the queue")
+        await world.sim.sleep(1.0)
+        with pytest.raises(LockTimeout, match='lock "/leases/one" not acquired within 5 s'):
+            await third.acquire(timeout=5.0)
+        world.sim.call_at(world.sim.now() + 1.0, third.cancel)
+        with pytest.raises(LockCancelledError, match='lock "/leases/one" was cancelled'):
+            await third.acquire()
+        await first.release()
+        assert await waiting.join() and await second.release()
+
+    world.run(body(), clean=False)
+
+
+def test_a_lease_released_while_it_is_renewed_is_not_held() -> None:
+    for seed in range(20):
+        world = World(seed, 1)
+
+        async def renew(mine: AsyncDurableLease) -> None:
+            with pytest.raises(LockLostError):
+                await mine.renew()
+
+        async def body(world: World = world) -> None:
+            mine = lease(world, duration=600.0)
+            await mine.acquire()
+            renewing = world.sim.spawn(renew(mine), "renew")
+            await world.sim.pause()
+            await mine.release()
+            await renewing.join()
+            assert not mine.is_acquired and mine.token is None
 
         world.run(body(), clean=False)
 

@@ -8,12 +8,11 @@ import os
 import pytest
 from sim_storm import Storm
 from sim_world import FAULTS, PATH, TaskCancelled, World
+from simulated import Faults, SimulationFailedError
 
 from zk_client import TransactionFailedError
 from zk_recipes import AsyncElection, AsyncTerm, LockInUseError, LockLostError, LockTimeout
 from zk_recipes.election import _Seat
-from simulated import SimulationFailedError
-from simulated import Faults
 from zk_wire import SetDataRequest, Stat, ZooKeeperError
 
 SCHEDULES = int(os.environ.get("ZK_SIM_SCHEDULES", "1000"))

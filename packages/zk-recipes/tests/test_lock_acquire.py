@@ -13,6 +13,7 @@ from zk_wire import ConnectionLostError
 def test_uncontended_costs_three_round_trips() -> None:
     world = World()
     requests: list[str] = []
+
     def count(what: str) -> None:
         requests.append(what.split(maxsplit=1)[0])
 

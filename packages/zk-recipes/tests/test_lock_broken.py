@@ -7,14 +7,13 @@ from collections.abc import Iterable
 
 import pytest
 from sim_world import FAULTS, chaos
+from simulated import SimulationFailedError, faults_of
 
 from zk_client import SessionState
 from zk_recipes import AsyncLock, _queue
 from zk_recipes._holding import Holding
 from zk_recipes._queue import Attempt, Place, Queue
-from zk_recipes._sequence import Contender, ahead_of
-from simulated import SimulationFailedError, faults_of
-from simulated import Faults
+from zk_recipes._sequence import Contender, before
 from zk_wire import NoNodeError
 
 
@@ -27,13 +26,13 @@ class LooksFirst(Queue):
             queue = self._naming.contenders(await port.get_children(self.path))
             if place.contender not in queue or port.session_id != place.node.session_id:
                 return None
-            ahead = ahead_of(place.contender, queue)
-            if not ahead:
+            ahead, _ = before(place.contender, queue)
+            if ahead is None:
                 return True
             watch = port.watcher(attempt.wake)
-            if await port.exists(f"{self.path}/{ahead[0].name}"):
+            if await port.exists(f"{self.path}/{ahead.name}"):
                 try:
-                    await port.exists(f"{self.path}/{ahead[0].name}", watch)
+                    await port.exists(f"{self.path}/{ahead.name}", watch)
                     while watch.event is None and port.session_id == place.node.session_id:
                         await attempt.sleep()
                 finally:
@@ -56,12 +55,12 @@ class ForgetsItsWatch(Queue):
             queue = self._naming.contenders(await port.get_children(self.path))
             if place.contender not in queue or port.session_id != place.node.session_id:
                 return None
-            ahead = ahead_of(place.contender, queue)
-            if not ahead:
+            ahead, _ = before(place.contender, queue)
+            if ahead is None:
                 return True
             watch = port.watcher(attempt.wake)
             with contextlib.suppress(NoNodeError):
-                await port.get(f"{self.path}/{ahead[0].name}", watch)
+                await port.get(f"{self.path}/{ahead.name}", watch)
                 while watch.event is None and port.session_id == place.node.session_id:
                     await attempt.sleep()
 
@@ -71,10 +70,10 @@ class IgnoresTheSession(Queue):
 
     async def _wait_for_turn(self, attempt: Attempt, place: Place, blocking: bool) -> bool | None:
         port = attempt.port
-        while ahead := ahead_of(place.contender, self._naming.contenders(await port.get_children(self.path))):
+        while ahead := before(place.contender, self._naming.contenders(await port.get_children(self.path)))[0]:
             watch = port.watcher(attempt.wake)
             try:
-                await port.get(f"{self.path}/{ahead[0].name}", watch)
+                await port.get(f"{self.path}/{ahead.name}", watch)
                 while watch.event is None:
                     await attempt.sleep()
             except NoNodeError:
@@ -151,12 +150,12 @@ def test_the_search_finds_a_broken_lock(lock_type: type[AsyncLock], symptom: str
 
 
 def test_the_search_finds_a_lock_that_orders_numbers_as_text(monkeypatch: pytest.MonkeyPatch) -> None:
-    def as_text(mine: Contender, others: Iterable[Contender]) -> list[Contender]:
+    def as_text(mine: Contender, others: Iterable[Contender]) -> tuple[Contender | None, list[Contender]]:
         ahead = [other for other in others if other.name[-10:] < mine.name[-10:]]
-        return sorted(ahead, key=lambda other: other.name[-10:], reverse=True)
+        return max(ahead, key=lambda other: other.name[-10:], default=None), []
 
     assert failures(AsyncLock, 20, counter=2**31 - 5, faults=faults_of(0.0, 0)) == []
-    monkeypatch.setattr(_queue, "ahead_of", as_text)
+    monkeypatch.setattr(_queue, "before", as_text)
     assert failures(AsyncLock, 20, faults=faults_of(0.0, 0)) == []
     found = failures(AsyncLock, 20, counter=2**31 - 5, faults=faults_of(0.0, 0))
     assert any("holders at once" in reason or "token" in reason for reason in found), found[:3]

@@ -9,8 +9,7 @@ import os
 
 import pytest
 from sim_world import FAULTS, World, chaos
-
-from simulated import Faults, faults_of
+from simulated import faults_of
 
 # Schedules searched by default; CI nights set more.
 SCHEDULES = int(os.environ.get("ZK_SIM_SCHEDULES", "1000"))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 from sim_world import PATH, World, chaos, lock
+from simulated import faults_of
 
 from zk_recipes import AsyncLock, LockTimeout
-from simulated import Faults, faults_of
 
 
 @pytest.mark.parametrize("seed", range(10))

@@ -8,11 +8,10 @@ from collections import Counter as Tally
 import pytest
 from data_world import FAULTS, CancelledByTestError, DataWorld
 from sim_world import Client
+from simulated import Faults, SimulationFailedError, TaskCancelled
 
 from zk_recipes import AsyncLockingQueue, LockLostError, NumbersExhaustedError, RecipeTimeoutError, UndecidedError
 from zk_recipes._claims import Claims
-from simulated import SimulationFailedError, TaskCancelled
-from simulated import Faults
 from zk_wire import ConnectionLostError
 
 SCHEDULES = int(os.environ.get("ZK_SIM_SCHEDULES", "1000"))

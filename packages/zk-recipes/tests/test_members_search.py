@@ -9,11 +9,10 @@ from unittest import mock
 
 import pytest
 from sim_world import FAULTS, World
+from simulated import NO_FAULTS, Faults, SimulationFailedError, faults_of
 
 from zk_recipes import AsyncParty, AsyncPersistentNode, AsyncShallowParty
 from zk_recipes import party as party_module
-from simulated import SimulationFailedError, faults_of
-from simulated import NO_FAULTS, Faults
 from zk_wire import NotEmptyError, Stat
 
 SCHEDULES = int(os.environ.get("ZK_SIM_SCHEDULES", "1000"))

@@ -7,6 +7,7 @@ import os
 import pytest
 from sim_storm import Storm
 from sim_world import FAULTS, TaskCancelled, World
+from simulated import Faults, SimulationFailedError
 
 from zk_recipes import (
     AsyncLock,
@@ -17,8 +18,6 @@ from zk_recipes import (
     LockTimeout,
     Released,
 )
-from simulated import SimulationFailedError
-from simulated import Faults
 
 SCHEDULES = int(os.environ.get("ZK_SIM_SCHEDULES", "1000"))
 CHUNKS = 10

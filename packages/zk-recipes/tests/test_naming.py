@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sim_world import PATH, World, lock
+from simulated import Simulation
 
 from zk_recipes import AsyncLock, Naming
-from zk_recipes._sequence import Contender, ahead_of
+from zk_recipes._sequence import Contender, before
 from zk_recipes.naming import ELECTIONS, LOCKS, READ_WRITE_LOCKS
-from simulated import Simulation
 
 numbers = st.integers(-(2**31), 2**31 - 1)
 KAZOO = LOCKS["kazoo"]
@@ -177,7 +177,7 @@ def test_their_reading_of_a_queue_agrees_with_ours(
     ]
     contenders = ours.contenders(names)
     assert [contender.name for contender in contenders] == names
-    assert [contender.name for contender in contenders if not ahead_of(contender, contenders)] == [reads(names)]
+    assert [contender.name for contender in contenders if before(contender, contenders)[0] is None] == [reads(names)]
 
 
 def test_curator_does_not_respect_a_kazoo_name_which_is_why_the_naming_can_be_chosen() -> None:
@@ -190,7 +190,7 @@ def test_none_of_the_others_survives_the_overflow_of_the_counter() -> None:
     older, younger = "_c_1-lock-2147483647", "_c_2-lock--2147483648"
     assert curator_reads([older, younger]) == younger
     assert kazoo_reads("-lock-")([older, younger]) == younger
-    assert not ahead_of(*_both(LOCKS["curator"], older, younger))
+    assert before(*_both(LOCKS["curator"], older, younger))[0] is None
 
 
 def _both(naming: Naming, one: str, other: str) -> tuple[Contender, list[Contender]]:

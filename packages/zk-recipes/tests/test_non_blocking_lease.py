@@ -12,12 +12,19 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from data_world import CancelledByTestError, DataWorld
 from sim_world import World
+from simulated import NO_FAULTS, Faults, faults_of
 
 from zk_client import AsyncClient, Client
-from zk_recipes import AsyncLock, AsyncNonBlockingLease, MultiNonBlockingLease, NonBlockingLease
+from zk_recipes import (
+    AsyncLock,
+    AsyncMultiNonBlockingLease,
+    AsyncNonBlockingLease,
+    MultiNonBlockingLease,
+    NonBlockingLease,
+)
 from zk_testing.member import ZooKeeperServer
-from simulated import NO_FAULTS, Faults, faults_of
 from zk_wire import ConnectionLostError, SessionExpiredError, ZooKeeperError
 
 PATH = "/leases/one"
@@ -28,9 +35,15 @@ HOUR = timedelta(hours=1)
 DAY = datetime(2026, 11, 22)  # noqa: DTZ001 - kazoo's clock has no zone
 
 
-def lease(world: World, number: int = 0, seconds: float = 10.0, identifier: str | None = None) -> AsyncNonBlockingLease:
+def lease(
+    world: World,
+    number: int = 0,
+    seconds: float = 10.0,
+    identifier: str | None = None,
+    kind: type[AsyncNonBlockingLease] = AsyncNonBlockingLease,
+) -> AsyncNonBlockingLease:
     """A lease of one client, by a clock that all share."""
-    return AsyncNonBlockingLease(
+    return kind(
         world.clients[number],
         PATH,
         timedelta(seconds=seconds),
@@ -39,38 +52,58 @@ def lease(world: World, number: int = 0, seconds: float = 10.0, identifier: str 
     )
 
 
-def compete(seed: int, kind: type[AsyncNonBlockingLease] = AsyncNonBlockingLease, faults: Faults = NO_FAULTS) -> None:
-    """Let three clients claim again and again; no claim may begin before the end of another's."""
-    world = World(seed, 3, faults=faults)
-    claims: list[tuple[datetime, int]] = []
+Claiming = Callable[[World, int], AsyncNonBlockingLease | AsyncMultiNonBlockingLease]
 
-    async def claim(number: int) -> None:
-        mine = kind(
+
+def one_of(count: int) -> Claiming:
+    """One of several leases, by a clock that all share."""
+
+    def make(world: World, number: int) -> AsyncMultiNonBlockingLease:
+        return AsyncMultiNonBlockingLease(
             world.clients[number],
+            count,
             PATH,
             timedelta(seconds=10),
             f"client-{number}",
             lambda: DAY + timedelta(seconds=world.sim.now()),
         )
+
+    return make
+
+
+def compete(seed: int, make: Claiming = lease, faults: Faults = NO_FAULTS) -> None:
+    """Let three clients claim again and again, and be cancelled; no claim may begin before the end of another's."""
+    world = DataWorld(seed, 3, faults=faults)
+    claims: dict[str | None, list[tuple[datetime, int]]] = {}
+
+    async def claim(number: int) -> None:
+        mine, client = make(world, number), world.clients[number]
         for _ in range(4):
             await world.sim.sleep(world.sim.between(0.0, 6.0))
+            had = mine.end
             try:
-                obtained = await mine.obtain()
-            except ZooKeeperError as error:
-                world.sim.note(f"client-{number}", f"fails: {error!r}")
+                obtained = await world.do(client, mine.obtain())
+            except (CancelledByTestError, ZooKeeperError) as error:
+                world.sim.note(client.name, f"fails: {error!r}")
+                assert mine.end in (None, had), "a claim that failed counts as made"
                 continue
             if obtained:
-                world.sim.note(f"client-{number}", "obtains")
+                world.sim.note(client.name, f"obtains {mine.path}")
                 end = mine.end
                 assert end is not None and end > DAY + timedelta(seconds=world.sim.now())
-                claims.append((end, number))
+                claims.setdefault(mine.path, []).append((end, number))
 
-    for number in range(3):
-        world.sim.spawn(claim(number), f"claimer {number}")
+    workers = [claim(number) for number in range(3)]
+    for number, worker in enumerate(workers):
+        world.sim.spawn(worker, f"claimer {number}")
+    if faults.limit:
+        world.sim.spawn(world.trouble(5), "trouble")
     world.sim.run()
-    for (before, one), (after, other) in pairwise(sorted(claims)):
-        assert one == other or after - timedelta(seconds=10) >= before, (claims, seed)
+    for path, ends in claims.items():
+        for (before, one), (after, other) in pairwise(sorted(ends)):
+            assert one == other or after - timedelta(seconds=10) >= before, (path, ends, seed)
     assert [path for path in world.queue(PATH) if "__lock__" in path] == []
+    assert world.server.watches() == []
     assert [leak for client in world.clients for leak in client.leaks()] == []
 
 
@@ -78,6 +111,11 @@ def compete(seed: int, kind: type[AsyncNonBlockingLease] = AsyncNonBlockingLease
 def test_nobody_gets_a_lease_that_another_has(chunk: int) -> None:
     for seed in range(chunk, SCHEDULES, CHUNKS):
         compete(seed, faults=faults_of(rate=0.05, limit=4))
+
+
+def test_nobody_gets_one_of_several_leases_that_another_has() -> None:
+    for seed in range(SCHEDULES // 5):
+        compete(seed, one_of(2), faults_of(rate=0.05, limit=4))
 
 
 class TrustsItsRead(AsyncNonBlockingLease):
@@ -107,7 +145,7 @@ def test_the_search_finds_a_naive_lease() -> None:
     failed = 0
     for seed in range(100):
         try:
-            compete(seed, TrustsItsRead)
+            compete(seed, lambda world, number: lease(world, number, kind=TrustsItsRead))
         except AssertionError:
             failed += 1
     assert failed

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import pytest
+from sim_storm import Storm
 from sim_world import World
+from simulated import NO_FAULTS, Faults, TaskCancelled, faults_of
 
 from zk_client import AsyncClient
 from zk_client import Client as BlockingClient
 from zk_recipes import AsyncLock, AsyncSetPartitioner, LockLostError, PartitionState, SetPartitioner
 from zk_testing.member import ZooKeeperServer
-from simulated import NO_FAULTS, Faults, faults_of
 
 PATH = "/group"
 SCHEDULES = int(os.environ.get("ZK_SIM_SCHEDULES", "1000"))
@@ -41,52 +43,90 @@ def only_one_works(members: Sequence[AsyncSetPartitioner]) -> None:
 
 def campaign(
     seed: int, kind: type[AsyncSetPartitioner] = AsyncSetPartitioner, *, members: int = 3, faults: Faults = NO_FAULTS
-) -> None:
-    """Let members come, work, go and fail; look on at every step."""
-    world = World(seed, members, faults=faults)
-    sim = world.sim
+) -> World:
+    """Let members come, work, be cancelled, go and fail; look on at every step."""
+    storm = Storm(seed, members, faults=faults, troubles=6)
+    world, sim = storm.world, storm.sim
     alive: list[AsyncSetPartitioner] = []
+    stopped: list[AsyncSetPartitioner] = []
     sim.always(lambda: only_one_works(alive))
 
     async def work(number: int) -> None:
         for _ in range(1 + seed % 2):
             await sim.sleep(sim.between(0.0, 5.0))
+            until = sim.now() + sim.between(2.0, 15.0)
             member = kind(world.clients[number], PATH, ITEMS[:2], None, f"member-{number}", 1.0)
             alive.append(member)
-            until = sim.now() + sim.between(2.0, 15.0)
-            while not member.failed and sim.now() < until:
-                if member.release:
-                    await sim.sleep(sim.between(0.0, 2.0))
-                    member.release_set()
-                    await sim.pause()
-                elif member.acquired:
-                    await sim.sleep(1.0)
-                else:
-                    await member.wait_for_acquire(5.0)
-            await member.finish()
+            try:
+                while not member.failed and sim.now() < until:
+                    if member.release:
+                        await sim.sleep(sim.between(0.0, 2.0))
+                        member.release_set()
+                        await sim.pause()
+                    elif member.acquired:
+                        await sim.sleep(1.0)
+                    else:
+                        await member.wait_for_acquire(5.0)
+            finally:
+                try:
+                    await member.finish()
+                except TaskCancelled:
+                    if member not in stopped:
+                        raise
             assert member.failed and list(member) == []
-            alive.remove(member)
 
-    for number in range(members):
-        sim.spawn(work(number), f"member {number}", home=world.clients[number])
-    sim.run()
+    def body_cancelled() -> None:
+        if going := [member for member in alive if not member.failed]:
+            member = sim.choose(going)
+            sim.note("trouble", f"cancels the body of {member!r}")
+            stopped.append(member)
+            member._task.cancel()
+
+    storm.run(work, body_cancelled)
     assert [path for path in world.queue(PATH) if "__lock__" in path or "/party/" in path] == []
-    assert [leak for client in world.clients for leak in client.leaks()] == []
-    assert world.server.watches() == []
+    assert all(member.failed for member in alive)
+    return world
 
 
 @pytest.mark.parametrize("chunk", range(CHUNKS))
-def test_no_item_is_worked_on_by_two(chunk: int) -> None:
+def test_no_item_is_worked_on_by_two(chunk: int, caplog: pytest.LogCaptureFixture) -> None:
     for seed in range(chunk, SCHEDULES, CHUNKS):
         campaign(seed, members=2 + seed % 2, faults=faults_of(rate=0.02, limit=3))
+        assert [record for record in caplog.records if record.levelno >= logging.ERROR] == [], f"seed {seed}"
+
+
+@pytest.mark.parametrize("is_connected", [True, False])
+def test_a_member_cancelled_while_it_joins_leaves_nothing(is_connected: bool) -> None:
+    for seed in range(100):
+        world = World(seed, 1)
+
+        async def body(world: World = world) -> None:
+            client = world.clients[0]
+            if not is_connected:
+                client.cut(15.0)
+                await world.sim.sleep(14.999)
+                while client.session_id is not None:
+                    await world.sim.sleep(0.0005)
+            member = partitioner(world)
+            while client.session_id is None:
+                await world.sim.sleep(0.0005)
+            await world.sim.sleep(world.sim.between(0.0, 0.05))
+            member._task.cancel()
+            with pytest.raises(TaskCancelled):
+                await member.finish()
+            assert member.failed
+            await world.sim.sleep(1.0)
+            assert [path for path in world.queue(PATH) if "/party/" in path] == []
+
+        world.run(body(), clean=False)
+        assert world.clients[0].leaks() == [] and world.server.watches() == []
 
 
 class TrustsItsView(AsyncSetPartitioner):
     """A naive member: works on what it should have, whether or not somebody else still does."""
 
     async def _take(self, members: list[str]) -> Any:
-        watch = self._port.watcher(self._patience.wake)
-        await self._members(watch)
+        _, watch = await self._members()
         for name in self._share(members):
             self._locks[name] = Pretended(self._client, PATH)
         return watch

@@ -11,11 +11,10 @@ from contextlib import contextmanager
 import pytest
 from data_world import FAULTS, CancelledByTestError, DataWorld
 from sim_world import Client
+from simulated import Faults, SimulationFailedError, TaskCancelled, faults_of
 
 from zk_recipes import AsyncQueue, NumbersExhaustedError, RecipeTimeoutError, UndecidedError
 from zk_recipes import queue as module
-from simulated import SimulationFailedError, TaskCancelled, faults_of
-from simulated import Faults
 from zk_wire import ConnectionLostError, NodeExistsError, NoNodeError
 
 SCHEDULES = int(os.environ.get("ZK_SIM_SCHEDULES", "1000"))
@@ -154,7 +153,9 @@ def test_every_entry_is_got_once_whatever_goes_wrong(chunk: int) -> None:
 def test_the_search_finds_a_naive_queue(queue_type: type[AsyncQueue]) -> None:
     for seed in range(150):
         try:
-            search(seed, queue_type, FAULTS if queue_type is ForgetsTheCancelled else faults_of(0.2, 6, ("lose reply",)))
+            search(
+                seed, queue_type, FAULTS if queue_type is ForgetsTheCancelled else faults_of(0.2, 6, ("lose reply",))
+            )
         except (SimulationFailedError, AssertionError):
             return
     pytest.fail("nothing found")

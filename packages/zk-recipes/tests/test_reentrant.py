@@ -7,10 +7,9 @@ import os
 import pytest
 from sim_storm import Storm
 from sim_world import FAULTS, PATH, TaskCancelled, World
+from simulated import Faults, SimulationFailedError
 
 from zk_recipes import AsyncLock, AsyncReentrantLock, LockCancelledError, LockLostError, LockNotOwnedError, LockTimeout
-from simulated import SimulationFailedError
-from simulated import Faults
 
 SCHEDULES = int(os.environ.get("ZK_SIM_SCHEDULES", "1000"))
 CHUNKS = 10
@@ -23,6 +22,7 @@ def lock(world: World, client: int = 0, **options: object) -> AsyncReentrantLock
 def test_acquiring_again_costs_nothing_and_the_last_release_counts() -> None:
     world = World()
     requests: list[str] = []
+
     def count(what: str) -> None:
         requests.append(what.split(maxsplit=1)[0])
 

@@ -9,12 +9,11 @@ from typing import Any
 import pytest
 from sim_storm import Storm
 from sim_world import FAULTS, PATH
+from simulated import NO_FAULTS, Faults, SimulationFailedError, faults_of
 
 from zk_client import Operation, Port
 from zk_recipes import AsyncReadWriteLock, AsyncWriteLock, LockLostError, LockTimeout, Naming, ReadWriteNaming, rwlock
 from zk_recipes.naming import READ_WRITE_LOCKS
-from simulated import SimulationFailedError, faults_of
-from simulated import NO_FAULTS, Faults
 from zk_wire import ConnectionLostError, Outcome, ZooKeeperError
 
 SCHEDULES = int(os.environ.get("ZK_SIM_SCHEDULES", "1000"))

@@ -65,6 +65,7 @@ def test_the_layout_is_kazoos() -> None:
 def test_an_uncontended_semaphore_costs_six_round_trips() -> None:
     world = World()
     requests: list[str] = []
+
     def count(what: str) -> None:
         requests.append(what.split(maxsplit=1)[0])
 

@@ -7,6 +7,7 @@ import os
 import pytest
 from sim_storm import Storm
 from sim_world import FAULTS
+from simulated import Faults, SimulationFailedError, faults_of
 
 from zk_client import Port
 from zk_recipes import AsyncSemaphore, LockTimeout, semaphore
@@ -14,8 +15,6 @@ from zk_recipes._holding import OwnNode
 from zk_recipes._queue import Attempt, Place, Queue
 from zk_recipes._sequence import Contender
 from zk_recipes.semaphore import _Leases
-from simulated import SimulationFailedError, faults_of
-from simulated import Faults
 from zk_wire import ZooKeeperError, join_path
 
 SCHEDULES = int(os.environ.get("ZK_SIM_SCHEDULES", "1000"))

@@ -7,10 +7,9 @@ from itertools import pairwise
 
 import pytest
 from data_world import FAULTS, CancelledByTestError, DataWorld
+from simulated import Faults, SimulationFailedError, faults_of
 
 from zk_recipes import AsyncSharedValue, RecipeTimeoutError, SharedReading, UndecidedError
-from simulated import SimulationFailedError, faults_of
-from simulated import Faults
 from zk_wire import BadVersionError, ConnectionLostError
 
 SCHEDULES = int(os.environ.get("ZK_SIM_SCHEDULES", "1000"))
@@ -123,7 +122,9 @@ def test_a_listener_hears_the_last_value_whatever_goes_wrong() -> None:
 def test_the_search_finds_a_naive_value(value_type: type[AsyncSharedValue]) -> None:
     for seed in range(60):
         try:
-            search(seed, value_type, faults_of(0.2, 6, ("lose reply",)) if value_type is NaiveValue else faults_of(0.0, 0))
+            search(
+                seed, value_type, faults_of(0.2, 6, ("lose reply",)) if value_type is NaiveValue else faults_of(0.0, 0)
+            )
         except (SimulationFailedError, AssertionError):
             return
     pytest.fail("nothing found")

@@ -8,11 +8,10 @@ from typing import Any
 
 import pytest
 from sim_world import FAULTS, Client, World
+from simulated import NO_FAULTS, Faults, SimulationFailedError
 
 from zk_client import EventType, WatchedEvent
 from zk_recipes import AsyncChildrenWatch, AsyncDataWatch
-from simulated import SimulationFailedError
-from simulated import NO_FAULTS, Faults
 from zk_wire import NoNodeError, NotEmptyError
 
 SCHEDULES = int(os.environ.get("ZK_SIM_SCHEDULES", "1000"))

@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine, Sequence
 import pytest
 from data_world import CancelledByTestError, DataWorld
 from sim_world import Client
+from simulated import Faults, SimulationFailedError, faults_of
 
 from zk_client import TransactionFailedError
 from zk_recipes import (
@@ -21,8 +22,6 @@ from zk_recipes import (
     UndecidedError,
 )
 from zk_recipes._claims import Claims
-from simulated import SimulationFailedError, faults_of
-from simulated import Faults
 from zk_wire import CreateMode, CreateRequest, NoNodeError
 
 SCHEDULES = int(os.environ.get("ZK_SIM_SCHEDULES", "1000"))
@@ -120,7 +119,9 @@ def search(
     for job_id in {*allowed, *effects, *results}:
         times = effects[job_id]
         if times + (job_id in waiting) != 1 or (job_id in results) != (times == 1):
-            sim.refute(f"job {job_id} took effect {times} times; result: {job_id in results}; left: {job_id in waiting}")
+            sim.refute(
+                f"job {job_id} took effect {times} times; result: {job_id in results}; left: {job_id in waiting}"
+            )
     if len(set(completed)) != len(completed) or not set(completed) <= results:
         sim.refute(f"completed: {completed}, but results: {results}")
     left = [path for path in paths if any(f"{PATH}/{kind}/" in path for kind in ("taken", "claims", "waiting"))]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from zk_wire import (
     OPEN_ACL_UNSAFE,
     CheckVersionRequest,
+    ConnectionLostError,
     Create2Request,
     CreateContainerRequest,
     CreateMode,
@@ -24,11 +25,13 @@ from zk_wire import (
     MultiReadRequest,
     MultiRequest,
     OpCode,
+    Outcome,
     ServerError,
     SetDataRequest,
     error_for_code,
 )
 
+from ._session.recovery import DeleteRecovery
 from ._session.transaction_recovery import TransactionRecovery
 from .calls import Call, Inline
 from .errors import TransactionFailedError
@@ -185,9 +188,12 @@ class Draft:
             else:
                 given.append(result)
         if self._marker is not None and not self._marker_removed:
-            # Nobody waits for this; should it be lost, the node ends with the session.
+            # Nobody waits for this; should it be lost, it is tried again for as long as the session lives.
             self._marker_removed = True
-            self._operations.owner.submit(self._operations.delete(self._marker))
+            removal = self._operations.delete(self._marker)
+            removal.recovery = _MarkerRecovery(self._operations.full(self._marker), self._marker)
+            removal.callbacks = [_RemoveAgain(self._operations.owner)]
+            self._operations.owner.submit(removal)
         return given
 
     def commit_async(self) -> Call[list[OperationResult]]:
@@ -207,6 +213,34 @@ class _Unmark(Inline):
 
     def __call__(self, call: Call[Any]) -> None:
         if call.failure is not None and not call.to_undo:
+            self._owner.undo(call)
+
+
+class _MarkerRecovery(DeleteRecovery):
+    """The delete of a marker, which nobody waits for. marker: by the user's path."""
+
+    __slots__ = ("_marker",)
+
+    def __init__(self, path: str, marker: str) -> None:
+        super().__init__(path)
+        self._marker = marker
+
+    def left_behind(self, reply: Any) -> str | None:
+        return self._marker
+
+
+class _RemoveAgain(Inline):
+    """Sees to a marker that may still be there, because its delete was lost."""
+
+    __slots__ = ("_owner",)
+
+    def __init__(self, owner: CallOwner) -> None:
+        self._owner = owner
+
+    def __call__(self, call: Call[Any]) -> None:
+        if isinstance(call.failure, ConnectionLostError):
+            # Nobody else has this call: whether it was sent makes no difference to what is left.
+            call.failure = ConnectionLostError(call.path, outcome=Outcome.UNKNOWN)
             self._owner.undo(call)
 
 

@@ -153,3 +153,8 @@ class Entries:
 def ever_created(stat: Stat) -> tuple[int, int]:
     """What changes with every child that is created, and with no other: (parent's czxid, children ever created)."""
     return stat.czxid, (stat.cversion + stat.num_children) % 2**32
+
+
+def numbers_are_exhausted(stat: Stat) -> bool:
+    """Whether the server has no number left for the children of this node."""
+    return ever_created(stat)[1] == 2 * (_HALF - 1)

@@ -11,15 +11,17 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, NamedTuple
 
-from zk_client import SessionClosedError, SessionState
+from zk_client import Read, SessionClosedError, SessionState
 from zk_wire import ConnectionLostError, NoNodeError, Outcome, ServerError, ZooKeeperError, join_path, split_path
 
 from ._holding import OwnNode
-from ._sequence import Contender, ahead_of, in_order, is_certain
+from ._sequence import Contender, before, in_order, is_at_the_end
 from ._waiting import PASSING, WAITING, Patience
 from .errors import LockCancelledError, LockTimeout
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from zk_client import Port
 
     from .naming import Naming
@@ -67,6 +69,7 @@ class Queue:
         self._port = port
         self._naming = naming
         self._data = data
+        self._warned = False
 
     async def compete(self, attempt: Attempt, blocking: bool) -> Place | None:
         """Queue until it is our turn; None when somebody is ahead and we do not wait."""
@@ -196,12 +199,20 @@ class Queue:
         if contender is None:
             message = f'the server named our sequential node "{path}", which does not end in its number'
             raise ZooKeeperError(message)
+        if is_at_the_end(contender.number) and not self._warned:
+            self._warned = True
+            log.warning(
+                '"%s" has had all the numbers a server gives: who waits there is put in order by the time of creation, '
+                "at the cost of a read of each, and kazoo's, Curator's and others' processes cannot. "
+                "When nobody uses it, delete it and create it again",
+                self.path,
+            )
         return Place(OwnNode(path, guid, stat.ephemeral_owner, stat.czxid, stat.version), contender)
 
     async def _wait_for_turn(self, attempt: Attempt, place: Place, blocking: bool) -> bool | None:
         """True when it is our turn, None when our node is gone; False when somebody is ahead and we do not wait."""
         port = attempt.port
-        behind: set[str] = set()  # Whom the creation zxid puts behind us, where the numbers do not tell.
+        ages: dict[str, int] = {}  # Creation zxids of those of whom the numbers do not tell whether they are ahead.
         while True:
             try:
                 names = await port.get_children(self.path)
@@ -209,28 +220,46 @@ class Queue:
                 return None
             if place.contender.name not in names or port.session_id != place.node.session_id:
                 return None
-            rivals = self.rivals.contenders(names)
-            ahead = [contender for contender in ahead_of(place.contender, rivals) if contender.name not in behind]
-            if not ahead:
+            ahead = await self._predecessor(port, place, names, ages)
+            if ahead is None:
                 if port.lease_remaining > 0:
                     return True
                 # The answer lay here while we did not run, and tells of the past. Ask again.
                 await attempt.pause()
                 continue
-            if not blocking and is_certain(place.contender, ahead[0]):
+            if not blocking:
                 return False
-            watch = port.watcher(attempt.wake) if blocking else None
+            watch = port.watcher(attempt.wake)
             try:
-                _, stat = await port.get(join_path(self.path, ahead[0].name), watch)
-                if stat.czxid > place.node.czxid and not is_certain(place.contender, ahead[0]):
-                    behind.add(ahead[0].name)
-                    continue
-                if watch is None:
-                    return False
+                await port.get(join_path(self.path, ahead), watch)
                 while watch.event is None and port.session_id == place.node.session_id:
                     await attempt.sleep()
             except NoNodeError:
                 continue
             finally:
-                if watch is not None and watch.event is None:
+                if watch.event is None:
                     await port.shielded(watch.close())
+
+    async def _predecessor(self, port: Port, place: Place, names: list[str], ages: dict[str, int]) -> str | None:
+        """Whose turn comes just before ours; None when nobody's does."""
+        nearest, unclear = before(place.contender, self.rivals.contenders(names))
+        if not unclear:
+            return None if nearest is None else nearest.name
+        await self.ages(port, unclear, ages)
+        older = [(ages[other.name], other.name) for other in unclear if other.name in ages]
+        older = [pair for pair in older if pair[0] < place.node.czxid]
+        if older:
+            return max(older)[1]
+        return None if nearest is None else nearest.name
+
+    async def ages(self, port: Port, contenders: Iterable[Contender], known: dict[str, int]) -> None:
+        """Make the creation zxids of contenders *known*, by name, where they are not yet; of those still there."""
+        unread = [contender.name for contender in contenders if contender.name not in known]
+        if unread:
+            results = await port.read_many([Read(join_path(self.path, name)) for name in unread])
+            for name, result in zip(unread, results, strict=True):
+                if isinstance(result, ServerError):
+                    if not isinstance(result, NoNodeError):
+                        raise result
+                elif not isinstance(result, list):
+                    known[name] = result[1].czxid

@@ -15,7 +15,7 @@ Needs servers of 3.5.4 and newer with ``extendedTypesEnabled``.
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from zk_client import ConfigurationError, Face, TransactionFailedError, attribute, blocking, direct
 from zk_wire import (
@@ -54,12 +54,15 @@ BOUND = 5.0
 LONGEST = 0xFFFFFFFFFF / 1000
 
 
-class _Claim(NamedTuple):
-    """The lease as we hold it. until: by the port's clock."""
+class _Claim:
+    """The lease as we hold it. until: by the port's clock; a renewal moves it."""
 
-    node: str
-    czxid: int
-    until: float
+    __slots__ = ("czxid", "node", "until")
+
+    def __init__(self, node: str, czxid: int, until: float) -> None:
+        self.node = node
+        self.czxid = czxid
+        self.until = until
 
 
 class AsyncDurableLease:
@@ -149,13 +152,22 @@ class AsyncDurableLease:
                 cancelled=lambda: LockCancelledError(self._path),
             )
             sent: dict[str, float] = {}  # When the claims were sent, by GUID: any of them may have been applied.
+            acquired = False
             try:
-                return await self._compete(patience, blocking, sent)
+                acquired = await self._compete(patience, blocking, sent)
+                return acquired
+            except LockTimeout as late:  # perhaps of the queue, which had only what was left of the time
+                raise LockTimeout(self._path, timeout or 0.0) from late
+            except LockCancelledError as cancelled:
+                raise LockCancelledError(self._path) from cancelled
             finally:
                 self._patience = None
                 patience.end()
-                if sent and self._claim is None:
-                    await self._port.shielded(self._take_back(sent))
+                if not acquired:
+                    # Whoever was cancelled on the way out of the queue may have taken it already.
+                    self._claim = None
+                    if sent:
+                        await self._port.shielded(self._take_back(sent))
         finally:
             self._permit.append(None)
 
@@ -171,9 +183,11 @@ class AsyncDurableLease:
         try:
             await port.set(claim.node, self._identifier.encode())
         except NoNodeError as error:
-            self._claim = None
+            self._forget(claim)
             raise LockLostError(self._path, "its node is gone", "lease") from error
-        self._claim = claim._replace(until=self._end(begun))
+        claim.until = self._end(begun)
+        if self._claim is not claim:
+            raise LockLostError(self._path, "it was released meanwhile", "lease")
 
     async def release(self) -> bool:
         """Give the lease up; True when it was held until now. Waits at most a few seconds for the server.
@@ -264,12 +278,13 @@ class AsyncDurableLease:
 
     async def check(self) -> None:
         """Make sure, with the leader of the ensemble, that it is held; LockLostError when it is not."""
+        claim = self._held()
         try:
             await self._port.commit([self.guard()])
         except TransactionFailedError as refused:
             if not isinstance(refused.error, NoNodeError):
                 raise
-            self._claim = None
+            self._forget(claim)
             raise LockLostError(self._path, "its node is gone", "lease") from refused
         self._held()
 
@@ -288,6 +303,12 @@ class AsyncDurableLease:
         if claim is None or self._port.now() >= claim.until:
             raise LockLostError(self._path, "it was not acquired, or released, or its time is over", "lease")
         return claim
+
+    def _forget(self, claim: _Claim) -> None:
+        """Know that a claim is lost, whoever may have taken another meanwhile."""
+        claim.until = 0.0
+        if self._claim is claim:
+            self._claim = None
 
     # Taking it
 

@@ -19,7 +19,7 @@ from zk_client import Face, attribute, blocking, direct, run_blocking
 from zk_wire import BadVersionError, NoNodeError, join_path
 
 from ._holding import Holding
-from ._sequence import ahead_of
+from ._sequence import before
 from ._waiting import check_timeout
 from .errors import LockCancelledError, LockLostError
 from .lock import AsyncLock
@@ -153,10 +153,14 @@ class AsyncElection:
             candidates = naming.contenders(await port.get_children(self.path))
         except NoNodeError:
             return False
-        first = next((one for one in candidates if not ahead_of(one, candidates)), None)
-        if first is None:
+        first = [one for one in candidates if before(one, candidates)[0] is None]
+        ages: dict[str, int] = {}
+        if len(first) > 1:  # Their numbers do not tell.
+            await self._nobody._queue.ages(port, first, ages)
+            first = sorted((one for one in first if one.name in ages), key=lambda one: ages[one.name])
+        if not first:
             return False
-        path = join_path(self.path, first.name)
+        path = join_path(self.path, first[0].name)
         try:
             data, stat = await port.get(path)
             if token is not None and stat.czxid != token:

@@ -136,7 +136,7 @@ class JobFailedError(ZooKeeperError):
 class NumbersExhaustedError(ZooKeeperError):
     """The server has given out all its numbers for children of a node, 2**31 of them. path: the node.
 
-    It takes no more sequential children, until the node is deleted and created again.
+    What needs a number in order fails, until the node is deleted and created again; nothing was done.
     """
 
     outcome = Outcome.NOT_APPLIED

@@ -58,7 +58,9 @@ class AsyncLock:
     - The node of an ended session is never taken for ones own:
       ``test_a_node_of_an_ended_session_is_never_taken_for_ones_own``.
     - A time-out is a total: ``test_a_timeout_is_a_total_over_changing_predecessors``, ``..._over_connection_loss``.
-    - The queue's order holds across the overflow of its numbers: ``test_order_holds_across_the_overflow``.
+    - The queue's order holds across the overflow of its numbers: ``test_order_holds_across_the_overflow``; and where a
+      server has none left and gives them in no order:
+      ``test_contenders_that_come_together_hold_one_at_a_time_and_their_tokens_grow``.
     - `is_acquired` is not true after the lease deadline, and `on_lost` has been called by then:
       ``test_a_frozen_holder_does_not_believe_it_holds``,
       ``test_on_lost_is_called_once_at_the_latest_when_the_lease_ends``.

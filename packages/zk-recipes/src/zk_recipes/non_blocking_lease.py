@@ -66,7 +66,8 @@ class AsyncNonBlockingLease:
 
     What holds, each with the test that keeps it:
 
-    - Of those who share a clock nobody gets it before the end of another's claim, whatever is lost or expires:
+    - Of those who share a clock nobody gets it before the end of another's claim, whatever is lost, expires, freezes or
+      is cancelled:
       ``test_nobody_gets_a_lease_that_another_has``.
     - A claim whose reply was lost is looked up: ``test_a_lost_reply_never_costs_the_lease``.
     - Claiming never waits for anybody else: ``test_claiming_does_not_wait_for_others``.
@@ -130,7 +131,7 @@ class AsyncNonBlockingLease:
         """Claim the lease for `duration` from now; False when somebody else has it, or is about to.
 
         Never waits for others. Raises the client's errors when the server cannot be asked. Of an error with the outcome
-        UNKNOWN nobody can say whether the claim stands; to claim again finds out.
+        UNKNOWN, and of a call that was cancelled, nobody can say whether the claim stands; to claim again finds out.
         """
         self._obtained = False
         guard = AsyncLock(self._client, self._path, self._identifier)
@@ -227,7 +228,8 @@ class AsyncMultiNonBlockingLease:
     """One of several like claims, whichever is free first (asyncio).
 
     count: how many there are.   path: above them; they are ``<path>/0`` and so on, each a lease of its own.
-    The rest as for AsyncNonBlockingLease.
+    The rest as for AsyncNonBlockingLease. What holds of each, holds of them together, with no more claims at once than
+    there are: ``test_nobody_gets_one_of_several_leases_that_another_has``.
     """
 
     def __init__(
@@ -265,6 +267,11 @@ class AsyncMultiNonBlockingLease:
         """The node of the lease that was obtained; None without one."""
         return None if self._obtained is None else self._obtained.path
 
+    @property
+    def end(self) -> datetime | None:
+        """Until when the claim holds, in UTC without a zone; None when none was obtained."""
+        return None if self._obtained is None else self._obtained.end
+
     async def obtain(self) -> bool:
         """Claim the first that can be had; False when all are taken. Errors as of AsyncNonBlockingLease."""
         self._obtained = None
@@ -298,6 +305,7 @@ class MultiNonBlockingLease(Face[AsyncMultiNonBlockingLease]):
 
     obtained = attribute(AsyncMultiNonBlockingLease, lambda lease: lease.obtained)
     path = attribute(AsyncMultiNonBlockingLease, lambda lease: lease.path)
+    end = attribute(AsyncMultiNonBlockingLease, lambda lease: lease.end)
 
 
 def _utcnow() -> datetime:

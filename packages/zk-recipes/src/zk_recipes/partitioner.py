@@ -77,7 +77,8 @@ class AsyncSetPartitioner:
 
     It begins at once, beside its maker: a task, under threads a thread. What holds, each with the test that keeps it:
 
-    - Two members never work on one item at once, by the lease clock: ``test_no_item_is_worked_on_by_two``.
+    - Two members never work on one item at once, by the lease clock, whatever is lost, expires, freezes or is
+      cancelled: ``test_no_item_is_worked_on_by_two``. Nothing stays behind: same test.
     - When the group is at rest every item is somebody's: ``test_every_item_is_somebodys_when_the_group_is_at_rest``.
     - It says that it has failed before anybody else can have its items:
       ``test_a_member_that_is_cut_off_fails_before_others_take_over``.
@@ -277,28 +278,34 @@ class AsyncSetPartitioner:
                 self._session_id = stat.ephemeral_owner
                 return
 
-    async def _members(self, watch: PortWatcher | None = None) -> list[str]:
-        """The names of everybody in the group; ours is among them, or it is over."""
+    async def _members(self) -> tuple[list[str], PortWatcher]:
+        """The names of everybody in the group, ours among them, and the watch that tells of a change; or it is over."""
         while True:
             self._check()
+            watch = self._port.watcher(self._patience.wake)
+            names: list[str] = []
+            is_there = False
             try:
                 names = await self._port.get_children(self._party, watch)
+                is_there = split_path(self._node)[1] in names
             except NoNodeError:
-                raise _Over from None
+                pass
             except PASSING as error:
                 log.debug("partitioner %s: looking again after %r", self._path, error)
                 await self._patience.pause()
                 continue
-            if split_path(self._node)[1] not in names:
+            finally:
+                if not is_there:
+                    await self._port.shielded(watch.close())
+            if not is_there:
                 raise _Over
-            return sorted(names, key=lambda name: (name.partition("-")[2], name))
+            return sorted(names, key=lambda name: (name.partition("-")[2], name)), watch
 
     async def _settled(self) -> list[str]:
         """Wait until the group has not changed for a while, and return it."""
         while True:
-            watch = self._port.watcher(self._patience.wake)
+            names, watch = await self._members()
             try:
-                names = await self._members(watch)
                 quiet = self._port.now() + self._time_boundary
                 while watch.event is None and (left := quiet - self._port.now()) > 0:
                     await self._patience.sleep(left)
@@ -310,10 +317,10 @@ class AsyncSetPartitioner:
 
     async def _take(self, members: list[str]) -> PortWatcher | None:
         """Lock what is ours in this group; the watch that tells of its change, or None if it has changed meanwhile."""
-        watch = self._port.watcher(self._patience.wake)
+        names, watch = await self._members()
         taken = False
         try:
-            if await self._members(watch) != members:
+            if names != members:
                 return None
             for name in self._share(members):
                 lock = AsyncLock(self._client, join_path(self._path, LOCKS, name), self._identifier)
@@ -387,8 +394,10 @@ class AsyncSetPartitioner:
         self._abandon()
 
     def _abandon(self) -> None:
-        if self._session_id is not None:
-            self._port.background_delete(self._party, self._guid, self._session_id)
+        """Have the client remove our node, of the session it was asked for in, or of the one that has come since."""
+        for session in {self._session_id, self._port.session_id}:
+            if session is not None:
+                self._port.background_delete(self._party, self._guid, session)
 
     def _check(self) -> None:
         """End the body when it was finished, or our node's session is over."""

@@ -25,9 +25,10 @@ from zk_wire import (
 )
 
 from ._holding import OwnNode
+from ._sequence import is_at_the_end
 from ._settling import commit_witnessed
 from ._waiting import PASSING
-from .errors import LockInUseError, LockLostError, LockUpgradeError
+from .errors import LockInUseError, LockLostError, LockUpgradeError, NumbersExhaustedError
 from .lock import AsyncLock, Lock
 from .naming import READ_WRITE_LOCKS, ReadWriteNaming, chosen
 
@@ -182,13 +183,17 @@ class AsyncReadWriteLock:
 
         Afterwards `read_lock` is held, for its `release` to give up, and `write_lock` is not: a ``with`` of it that is
         still open has nothing to release. The token stays what it was.
-        Raises LockLostError when `write_lock` is not held or turns out to be lost. Raises the client's errors when the
+        Raises LockLostError when `write_lock` is not held or turns out to be lost; NumbersExhaustedError, with which it
+        is still held, where the server has no numbers left that keep a place. Raises the client's errors when the
         server could not be asked: where their outcome is NOT_APPLIED, `write_lock` is still held; else nothing is.
         """
         port, reader, writer = self._port, self._reader, self._writer
         old = writer._held()
         guard = old.guard()
         number = writer._queue.number_of(old.node)
+        if is_at_the_end(number):
+            # Those who wait have such numbers too, so ours would not keep the place.
+            raise NumbersExhaustedError(self._path)
         secret = port.guid()
         path = join_path(split_path(old.node.path)[0], f"{self._naming.read.prefix(secret)}{number:010d}")
         # The writer's token, which is less than that of the writers that wait.

@@ -22,7 +22,6 @@ from zk_wire import (
     CreateMode,
     CreateRequest,
     DeleteRequest,
-    NodeExistsError,
     NoNodeError,
     check_path,
     join_path,
@@ -30,7 +29,7 @@ from zk_wire import (
 
 from ._claims import Claim, Claims
 from ._deciding import commit, ensure, is_undecided, patience_for
-from ._entries import check_priority, check_value, order
+from ._entries import check_priority, check_value, numbers_are_exhausted, order
 from ._holding import Holding
 from ._queue import RELEASE_BOUND
 from ._waiting import PASSING, WAITING, Patience, check_timeout
@@ -345,11 +344,12 @@ class AsyncWorkQueue:
                         await ensure(patience.port, self._claims.entries)
                     elif stat.num_children >= self._max_depth:
                         raise QueueFullError(self._path, stat.num_children, self._max_depth)
+                    elif numbers_are_exhausted(stat):
+                        # A job's name has its id, so the server would take it, out of order.
+                        raise NumbersExhaustedError(self._claims.entries)
                     await commit(patience.port, [entry, *also], self._claims.markers)
                     return True
                 except TransactionFailedError as refused:
-                    if isinstance(refused.error, NodeExistsError):
-                        raise NumbersExhaustedError(self._claims.entries) from refused
                     if not isinstance(refused.error, NoNodeError):
                         raise refused.error from refused
                     if refused.index:

@@ -164,4 +164,3 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     ) -> Listener:
         """Listen at an address of the simulated network; port 0 is any that is free."""
         return self.network.listen(protocol_factory, str(host or "127.0.0.1"), int(port or 0))
-

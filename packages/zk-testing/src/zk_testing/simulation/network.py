@@ -210,9 +210,7 @@ class Connection:
             network.lost(sender, data)
             return
         receiver = sender.other
-        network.loop.call_at(
-            receiver.next_arrival(network.latency()), receiver.receive, data, context=receiver.context
-        )
+        network.loop.call_at(receiver.next_arrival(network.latency()), receiver.receive, data, context=receiver.context)
 
     def left(self, sender: End, error: Exception | None) -> None:
         """Tell the other end that this one has closed."""

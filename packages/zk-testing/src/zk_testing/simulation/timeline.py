@@ -84,13 +84,13 @@ class _Hearing(logging.Handler):
 
 @contextmanager
 def heard(timeline: Timeline, loop: SimulatedLoop) -> Iterator[None]:
-    """Have what is logged in a `with` block written into the timeline; nobody else hears it."""
+    """Have what is logged in a `with` block written into the timeline, if there is one; else only errors are heard."""
     root = logging.getLogger()
     handlers, disabled = root.handlers, root.manager.disable
     if timeline.recording:
         root.handlers = [_Hearing(timeline, loop)]
     else:
-        logging.disable(logging.CRITICAL)  # a search has no time for it
+        logging.disable(logging.WARNING)  # a search has no time for more than errors
     try:
         yield
     finally:
