@@ -374,6 +374,18 @@ class SimulatedServer:
         if any(isinstance(result, ErrorResult) for result in response.results):
             raise RefusedTransaction
 
+    def on_set(self, told: Callable[[Stat], object]) -> None:
+        """Have something called with the new Stat of every node whose data is replaced, by whomever."""
+        tree = self._simulation.world.servers.tree()
+        set_data = tree.set_data
+
+        def tell(path: str, data: bytes | None, **how: int) -> Any:
+            node, events = set_data(path, data, **how)
+            told(node.stat())
+            return node, events
+
+        tree.set_data = tell  # type: ignore[method-assign]
+
     def is_alive(self, session_id: int) -> bool:
         """Whether a session is neither expired nor closed."""
         return session_id in self._simulation.world.sessions()

@@ -162,7 +162,7 @@ class End(asyncio.Transport):
             self._end_waits = (error,)
         elif not self.closing:
             self.closing = True
-            if error is None:
+            if error is None and self.protocol is not None:
                 self.protocol.eof_received()
             self._lost(error)
 
@@ -180,7 +180,8 @@ class End(asyncio.Transport):
             self.connection.network.gone(self.connection)
             if self.socket is not None:
                 self.socket.close()
-            self.protocol.connection_lost(error)
+            if self.protocol is not None:  # it was accepted
+                self.protocol.connection_lost(error)
 
 
 class Connection:
@@ -366,6 +367,8 @@ class Network:
 
     def _accept(self, connection: Connection) -> None:
         server = connection.server
+        if server.closing:
+            return
         if connection.listener.is_serving():
             server.begin(connection.listener.factory())
         else:
