@@ -82,12 +82,15 @@ def campaign(
             except (CancelledByTestError, ZooKeeperError) as error:
                 sim.note(client.name, f"gives up: {error!r}")
 
-    async def prepare() -> None:
+    async def use_all() -> None:
         world.server.ensure_path("/protected")
+        users = [sim.spawn(use(number), f"user {number}", home=world.clients[number]) for number in range(clients)]
+        for user in users:
+            await user.join()
+        # What was not given back ends by itself, when the server looks for such nodes the next time.
+        await sim.sleep(5.0 + 2.0)
 
-    sim.spawn(prepare(), "prepare")
-    for number in range(clients):
-        sim.spawn(use(number), f"user {number}", home=world.clients[number])
+    sim.spawn(use_all(), "users")
     if faults.limit:
         sim.spawn(world.trouble(6), "trouble")
     sim.run()
