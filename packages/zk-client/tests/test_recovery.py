@@ -58,9 +58,13 @@ def data(value: bytes | None, **fields: int) -> Answer:
     return Answer(0, GetDataResponse(value, stat(**fields)))
 
 
-def listing(*names: str, pzxid: int = BASELINE + 1) -> Answer:
+def listing(*names: str, pzxid: int = BASELINE + 1, **fields: int) -> Answer:
     """The answer to getChildren2."""
-    return Answer(0, GetChildren2Response(list(names), stat(pzxid=pzxid)))
+    return Answer(0, GetChildren2Response(list(names), stat(pzxid=pzxid, **fields)))
+
+
+# A parent that has had 2147483647 children, and has this one: its pzxid stands still when one is created.
+EXHAUSTED = {"pzxid": BASELINE, "cversion": -3, "num_children": 1}
 
 
 def conclude(recovery: Recovery, situation: Situation, *rounds: list[Answer]) -> Verdict:
@@ -109,6 +113,7 @@ NEW = {"czxid": BASELINE + 1}
         (PERSISTENT, False, ALONE, MISSING, TOUCHED, (UNKNOWN, 0)),
         (PERSISTENT, False, ALONE, MISSING, MISSING, (UNKNOWN, 0)),
         (PERSISTENT, False, ALONE, FORBIDDEN, UNTOUCHED, (UNKNOWN, 0)),
+        (PERSISTENT, False, ALONE, MISSING, node(**EXHAUSTED), (UNKNOWN, 0)),
     ],
 )
 def test_the_verdict_on_a_create(
@@ -130,6 +135,7 @@ ONE, TWO = "q-0000000001", "q-0000000002"
         (SEQUENTIAL, False, ALONE, [[listing(ONE)]], (UNKNOWN, None)),
         (SEQUENTIAL, False, ALONE, [[MISSING]], (UNKNOWN, None)),
         (SEQUENTIAL, True, ALONE, [[listing(ONE)], [node(**NEW)]], (APPLIED, f"/p/{ONE}")),
+        (SEQUENTIAL, True, ALONE, [[listing(ONE, **EXHAUSTED)], [node(**NEW)]], (APPLIED, f"/p/{ONE}")),
         (SEQUENTIAL, True, ALONE, [[listing(ONE)], [MISSING]], (UNKNOWN, None)),
         (SEQUENTIAL, True, ALONE, [[listing("x")]], (UNKNOWN, None)),
         (SEQUENTIAL, True, ALONE, [[MISSING]], (UNKNOWN, None)),

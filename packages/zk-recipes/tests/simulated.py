@@ -7,6 +7,7 @@ Rule: bodies run on the port of a real `AsyncClient`, over its session core, aga
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, Generic, NoReturn, TypeVar
 
@@ -27,6 +28,9 @@ NO_FAULTS = Faults(rate=0.0, limit=0, troubles=0)
 
 # Virtual seconds after which what a recipe has left running is said to run for ever.
 PATIENCE = 900.0
+
+# Whether failures show what happened, message by message.
+RECORD = bool(os.environ.get("ZK_SIM_RECORD"))
 
 
 # What the client's methods call what the protocol has other names for.
@@ -127,7 +131,7 @@ class Simulation:
     """A world with one server, whose clients are connected when the bodies begin."""
 
     def __init__(self, seed: int, *, faults: Faults = NO_FAULTS, time_limit: float = PATIENCE) -> None:
-        self.world = World(seed, faults=faults, time_limit=100 * time_limit)
+        self.world = World(seed, faults=faults, time_limit=100 * time_limit, recording=RECORD)
         self.patience = time_limit
         self.seed = seed
         self.clients: list[SimulatedClient] = []

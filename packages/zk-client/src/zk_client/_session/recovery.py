@@ -12,7 +12,8 @@ proofs:
 
 - **The baseline.** Replies come in order, so the highest zxid this session has seen in a reply is lower than that
   of the lost write. What was last changed at or before the baseline was not changed by the write; in
-  particular a parent whose pzxid is not above it has gained and lost no child since.
+  particular a parent whose pzxid is not above it has gained and lost no child since. (Unless the parent has had as
+  many children as a server counts: from then on the pzxid stands still where one is created, protocol notes 7.2.)
 - **The owner.** An ephemeral node that names this session, created after the baseline, was made by the lost create,
   if this session had no other create under way that could have made it.
 - **The name.** A name the caller made unique (a GUID of its own) can only have been created by this call; and nobody
@@ -53,6 +54,8 @@ NODE_EXISTS = NodeExistsError.code
 BAD_VERSION = BadVersionError.code
 # How many sequential siblings are looked at before an ephemeral one is called unknown.
 MOST_CANDIDATES = 64
+# cversion + children, in 32 bits, of a node that has had 2147483647 children.
+EXHAUSTED = 2 * (2**31 - 1)
 
 
 class Situation(NamedTuple):
@@ -170,7 +173,7 @@ class CreateRecovery(Recovery):
         (listing,) = yield [_wire.GetChildren2Request(parent, False)]
         if listing.error:
             return NOT_APPLIED if self._stays(situation) and listing.error == NO_NODE else UNKNOWN
-        if listing.reply.stat.pzxid <= situation.baseline:
+        if childless_since(listing.reply.stat, situation.baseline):
             return NOT_APPLIED
         candidates = [name for name in listing.reply.children if is_sequel(name, prefix)]
         if self._stays(situation) and not candidates:
@@ -261,7 +264,12 @@ class DeleteRecovery(Recovery):
 
 def untouched(above: Answer, situation: Situation) -> bool:
     """Whether the parent has gained and lost no child since the baseline."""
-    return not above.error and above.reply.stat.pzxid <= situation.baseline
+    return not above.error and childless_since(above.reply.stat, situation.baseline)
+
+
+def childless_since(stat: Stat, zxid: int) -> bool:
+    """Whether a node has certainly gained and lost no child since this zxid."""
+    return stat.pzxid <= zxid and (stat.cversion + stat.num_children) % 2**32 != EXHAUSTED
 
 
 def is_sequel(name: str, prefix: str) -> bool:
