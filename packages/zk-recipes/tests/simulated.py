@@ -248,6 +248,11 @@ class SimulatedClient:
         return self.zk.port
 
     @property
+    def frozen_until(self) -> float:
+        """The moment until which nothing of it runs."""
+        return self.process.frozen_until
+
+    @property
     def session_id(self) -> int | None:
         """The session's id."""
         return self.zk.port.session_id

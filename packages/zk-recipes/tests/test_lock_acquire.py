@@ -88,6 +88,7 @@ def test_without_blocking_a_missing_connection_is_an_error_and_not_a_no() -> Non
 
     async def body() -> None:
         world.clients[0].cut(3.0)
+        await world.sim.sleep(0.01)
         with pytest.raises(ConnectionLostError, match="not tried: the session is suspended"):
             await lock(world).acquire(blocking=False)
 

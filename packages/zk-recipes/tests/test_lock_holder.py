@@ -146,7 +146,7 @@ def test_a_block_whose_lock_is_well_is_not_cancelled_however_long_it_takes() -> 
 
     async def body() -> None:
         async with lock(world) as mine:
-            await world.sim.sleep(1000)
+            await world.sim.sleep(600)
             assert mine.is_acquired
 
     world.run(body())

@@ -1,6 +1,6 @@
 """What goes wrong in a simulated world, decided by the seed.
 
-Rule: each fault has a name that says where it strikes ("client-1#7" is at the seventh message this process sends,
+Rule: each fault has a name that says where it strikes ("client-1#7" is at the seventh message this process sends, pings not counted,
 "trouble#3" is the third thing that happens to the world), and what it is depends on the seed and that name alone. So a
 run can be repeated with some of its faults only, which is how a failure is made small.
 
@@ -25,6 +25,8 @@ __all__ = ["FAULTS", "MESSAGE_FAULTS", "NO_FAULTS", "TROUBLES", "Faults"]
 MESSAGE_FAULTS = ("lose request", "lose reply", "cut", "hang", "freeze")
 TROUBLES = ("crash", "clock", "expire", "restart", "pause", "isolate", "elect", "lag")
 
+# Pings would take the faults away from what matters: a client that waits sends nothing else.
+_PING = b"\x00\x00\x00\x08\xff\xff\xff\xfe\x00\x00\x00\x0b"
 _READ_DEADLINE = 2 / 3  # of the session's timeout: for how long a client bears silence
 
 
@@ -72,7 +74,7 @@ class Mischief:
     def at_message(self, connection: Connection, data: bytes) -> bool:
         """Strike a message of a client, or not; False when it is not to be sent."""
         process = connection.client.process
-        if process is None or connection.writes == 1 or self.paused:
+        if process is None or connection.writes == 1 or self.paused or data == _PING:
             return True
         name = process.name
         number = self._sent[name] = self._sent.get(name, 0) + 1

@@ -29,6 +29,8 @@ from zk_wire import (
 from ..errors import ConversationError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from zk_wire import Request
 
     from ..embedded.client import Client
@@ -45,8 +47,9 @@ _TIMEOUT_MS = 60_000
 class Stranger:
     """See the module's text. Made by `Simulation.stranger`."""
 
-    def __init__(self, servers: Servers) -> None:
+    def __init__(self, servers: Servers, note: Callable[[str, str], None]) -> None:
         self._servers = servers
+        self._note = note
         self._client: Client | None = None
         self._connection = ClientConnection()
         self._answered: set[int] = set()
@@ -98,6 +101,7 @@ class Stranger:
             self.delete(path)
         except (NoNodeError, NotEmptyError):
             return False
+        self._note("stranger", f"{path} is deleted by a stranger")
         return True
 
     # What no client could do

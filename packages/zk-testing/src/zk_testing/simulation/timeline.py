@@ -98,6 +98,18 @@ def heard(timeline: Timeline, loop: SimulatedLoop) -> Iterator[None]:
         logging.disable(disabled)
 
 
+@contextmanager
+def silence() -> Iterator[None]:
+    """Have nobody hear what is logged in a `with` block."""
+    manager = logging.getLogger().manager
+    disabled = manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(disabled)
+
+
 def _shown(message: object) -> str:
     """A decoded message as one short line."""
     if not isinstance(message, dict):

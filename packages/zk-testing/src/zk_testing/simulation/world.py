@@ -26,7 +26,7 @@ from .program import Program, whereabouts
 from .servers import ServerEnsemble, Servers, SingleServer
 from .standins import standins
 from .stranger import Stranger
-from .timeline import Timeline, heard
+from .timeline import Timeline, heard, silence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
@@ -83,7 +83,7 @@ class Simulation:
         latency = random.Random(seed).random
         self.network = self.loop.network = Network(self.loop, lambda: 0.0005 + 0.0095 * latency())
         self.servers = _servers(self.loop, self.network, servers, settings)
-        self.stranger = Stranger(self.servers)
+        self.stranger = Stranger(self.servers, self.note)
         self._random = random.Random(-1 - seed)
         self._mischief = Mischief(self, faults, only)
         self._checks: list[Callable[[], object]] = []
@@ -258,7 +258,7 @@ class Simulation:
         known: set[asyncio.Task[Any]] = set()
         asyncio._set_running_loop(loop)  # for what the abandoned code asks at its end
         try:
-            with warnings.catch_warnings():
+            with silence(), warnings.catch_warnings():
                 warnings.simplefilter("ignore", RuntimeWarning)  # of coroutines that it makes, and nobody awaits
                 while left := [task for task in asyncio.all_tasks(loop) if task not in known]:
                     for task in left:
