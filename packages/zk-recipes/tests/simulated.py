@@ -403,6 +403,10 @@ class SimulatedServer:
         """End a session."""
         self._simulation.world.expire_session(session_id)
 
+    def restart(self, seconds: float) -> None:
+        """Stop the server for some time; its data and sessions stay."""
+        self._simulation.world.servers.suffer("restart", 0.0, seconds)
+
     @property
     def zxid(self) -> int:
         """Of the last change."""
