@@ -1,7 +1,7 @@
 """The cast of the simulated tests: a simulation, real clients in processes of their own, and the server's inside.
 
 Rule: bodies run on the port of a real `AsyncClient`, over its session core, against an embedded server, in virtual time
-(`zk_testing.simulation`). What stands here only gives them names that are short to write in a test.
+(`zk_testing.sim`). What stands here only gives them names that are short to write in a test.
 """
 
 from __future__ import annotations
@@ -12,14 +12,13 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, Generic, NoReturn, TypeVar
 
 from zk_client import AsyncClient, Port, SessionState
-from zk_testing.simulation.faults import MESSAGE_FAULTS, Faults
-from zk_testing.simulation.network import Connection
-from zk_testing.simulation.process import Process
-from zk_testing.simulation.program import whereabouts
-from zk_testing.simulation.world import Simulation as World
-from zk_testing.simulation.world import SimulationFailedError, StuckError
-from zk_wire import ErrorResult, MultiRequest, OpCode, Request, Stat
-from zk_wire.decode import Decoder
+from zk_testing.sim.faults import MESSAGE_FAULTS, Faults
+from zk_testing.sim.network import Connection
+from zk_testing.sim.process import Process
+from zk_testing.sim.program import whereabouts
+from zk_testing.sim.world import Simulation as World
+from zk_testing.sim.world import SimulationFailedError, StuckError
+from zk_wire import Decoder, ErrorResult, MultiRequest, OpCode, Request, Stat
 
 T = TypeVar("T")
 
@@ -187,10 +186,7 @@ class Simulation:
 
     async def _conduct(self, world: World) -> None:
         world.calm = True
-        for client in self.clients:
-            client.process.spawn(client.zk.start(), f"{client.name} starts")
-        while not all(client.is_connected for client in self.clients):
-            await asyncio.sleep(0.01)
+        await asyncio.gather(*[client.process.spawn(client.zk.start(), "start") for client in self.clients])
         world.calm = False
         self._running = True
         for task in self._tasks:
@@ -341,7 +337,7 @@ def server_watches(world: World) -> list[str]:
     return sorted(path for table in (watches.data, watches.child) for path, who in table.by_path().items() for _ in who)
 
 
-class RefusedTransaction(Exception):
+class RefusedTransactionError(Exception):
     """A transaction of the stranger's was refused."""
 
 
@@ -378,10 +374,10 @@ class SimulatedServer:
         self._stranger.delete(path, version)
 
     def commit(self, session: int, operations: Sequence[Request[Any]]) -> None:
-        """Do all of it or nothing. Raises RefusedTransaction."""
+        """Do all of it or nothing. Raises RefusedTransactionError."""
         response = self._stranger.request(MultiRequest(list(operations)))  # type: ignore[arg-type]
         if any(isinstance(result, ErrorResult) for result in response.results):
-            raise RefusedTransaction
+            raise RefusedTransactionError
 
     def on_set(self, told: Callable[[Stat], object]) -> None:
         """Have something called with the new Stat of every node whose data is replaced, by whomever."""

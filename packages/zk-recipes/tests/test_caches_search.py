@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from sim_world import FAULTS, Client, World
-from simulated import NO_FAULTS, Faults, RefusedTransaction, SimulationFailedError, faults_of
+from simulated import NO_FAULTS, Faults, RefusedTransactionError, SimulationFailedError, faults_of
 
 from zk_recipes import (
     AsyncChildrenCache,
@@ -56,7 +56,7 @@ async def change(world: World, rounds: int) -> None:
                     server.ensure_path(path)
                 case _:
                     server.ensure_path(path)
-        except (NoNodeError, NotEmptyError, RefusedTransaction):
+        except (NoNodeError, NotEmptyError, RefusedTransactionError):
             pass
 
 

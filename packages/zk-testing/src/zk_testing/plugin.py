@@ -47,7 +47,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
-from . import _pytest_choice, _pytest_leaks, _pytest_report, _pytest_servers
+from . import _pytest_choice, _pytest_leaks, _pytest_report, _pytest_seeds, _pytest_servers
 from ._choice import EMBEDDED, REAL, Choice
 from ._pytest_choice import choice_without_parameter
 from ._pytest_servers import disown, heal_servers, own
@@ -81,7 +81,7 @@ _CLUSTER_SIZE = 3
 
 def pytest_addoption(pluginmanager: pytest.PytestPluginManager) -> None:
     """Bring the other rooms of this plugin, which have hooks of their own."""
-    for room in (_pytest_choice, _pytest_report, _pytest_servers, _pytest_leaks):
+    for room in (_pytest_choice, _pytest_report, _pytest_seeds, _pytest_servers, _pytest_leaks):
         pluginmanager.register(room)
 
 

@@ -130,6 +130,7 @@ if TYPE_CHECKING:
         parse_text,
     )
     from .codes import AddWatchMode, ErrorCode, Permission, WatcherType, Xid
+    from .decode import Decoder
     from .messages import (
         AddWatchRequest,
         AuthPacket,
@@ -208,6 +209,7 @@ if TYPE_CHECKING:
     )
 
 _LATER = {
+    "decode": ("Decoder",),
     "admin": (
         "ADMIN_WORDS",
         "AdminCommandRefusedError",
@@ -377,6 +379,7 @@ __all__ = [
     "CreateResult",
     "CreateTTLRequest",
     "DataInconsistencyError",
+    "Decoder",
     "DeleteContainerRequest",
     "DeleteRequest",
     "DeleteResult",

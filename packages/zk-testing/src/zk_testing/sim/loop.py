@@ -42,9 +42,11 @@ class BusyError(Exception):
 class SimulatedTask(asyncio.Task[T]):
     """A task with a hash that is the same in every run, so that sets of tasks have the same order."""
 
+    _number: int
+
     def __new__(cls, coro: Any, *, loop: SimulatedLoop, **options: Any) -> SimulatedTask[T]:
         """Number it, before anything asks for its hash."""
-        task = super().__new__(cls, coro, loop=loop, **options)
+        task: SimulatedTask[T] = super().__new__(cls, coro, loop=loop, **options)  # type: ignore[call-arg]
         loop.tasks += 1
         task._number = loop.tasks
         return task
@@ -84,7 +86,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         ready = self._ready  # type: ignore[attr-defined]
         scheduled: list[asyncio.TimerHandle] = self._scheduled  # type: ignore[attr-defined]
         if not ready:
-            while scheduled and scheduled[0]._cancelled:  # type: ignore[attr-defined]
+            while scheduled and scheduled[0]._cancelled:
                 heapq.heappop(scheduled)._scheduled = False  # type: ignore[attr-defined]
             if not scheduled:
                 if self._stopping:  # type: ignore[attr-defined]
@@ -121,7 +123,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         self, coro: Coroutine[Any, Any, T], *, name: str | None = None, context: Context | None = None
     ) -> asyncio.Task[T]:
         """Run a coroutine; it belongs to the process of its context."""
-        task = SimulatedTask(coro, loop=self, name=name, context=context)
+        task: asyncio.Task[T] = SimulatedTask(coro, loop=self, name=name, context=context)
         process = CURRENT.get() if context is None else context.get(CURRENT)
         if process is not None:
             process.tasks.append(task)
@@ -133,13 +135,13 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     def _write_to_self(self) -> None:
         """Nobody waits in a system call, so there is nobody to wake."""
 
-    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:
+    def run_in_executor(  # type: ignore[override]
+        self, executor: Any, func: Any, *args: Any
+    ) -> Any:
         """There are no threads: refused."""
         raise RuntimeError("a simulation has one thread: nothing can run in an executor")
 
-    async def getaddrinfo(  # type: ignore[override]
-        self, host: Any, port: Any, *, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0
-    ) -> list[tuple[Any, ...]]:
+    async def getaddrinfo(self, host: Any, port: Any, **_: Any) -> list[tuple[Any, ...]]:
         """Ask the simulated network for an address."""
         address = await self.network.resolve(str(host))
         return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (address, int(port)))]
@@ -148,7 +150,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         """Connect a socket to what listens at an address of the simulated network."""
         await self.network.connect(sock, (address[0], address[1]))
 
-    async def create_connection(  # type: ignore[override]
+    async def create_connection(
         self, protocol_factory: Callable[[], Any], host: Any = None, port: Any = None, *, sock: Any = None, **_: Any
     ) -> tuple[asyncio.Transport, Any]:
         """Open a connection, or take one that `sock_connect` has made."""

@@ -277,6 +277,20 @@ class Listener(asyncio.AbstractServer):
     async def wait_closed(self) -> None:
         """It is closed at once."""
 
+    async def start_serving(self) -> None:
+        """It serves from the beginning."""
+
+    async def serve_forever(self) -> None:
+        """Wait until cancelled, which closes it."""
+        try:
+            await self.network.loop.create_future()
+        finally:
+            self.close()
+
+    def get_loop(self) -> asyncio.AbstractEventLoop:
+        """The loop of the simulation."""
+        return self.network.loop
+
 
 class Network:
     """All addresses and connections of a world.

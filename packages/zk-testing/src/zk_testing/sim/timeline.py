@@ -10,14 +10,14 @@ import logging
 import zlib
 from collections import deque
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
+
+from zk_wire import Decoder
 
 from .process import CURRENT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from zk_wire.decode import Decoder
+    from collections.abc import Iterator, Mapping
 
     from .loop import SimulatedLoop
     from .network import Connection, End
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Timeline", "heard"]
 
 LINES = 200  # the last ones are kept
+LONGEST = 100  # characters of a value
 
 
 class Timeline:
@@ -56,18 +57,17 @@ class Timeline:
         if not self.recording:
             return
         connection = receiver.connection
-        sender = "server" if receiver.is_client else "client"
+        sender: Literal["server", "client"] = "server" if receiver.is_client else "client"
         client = connection.client.process
         name, server = "?" if client is None else client.name, connection.listener.name
         who = f"{server} > {name}" if receiver.is_client else f"{name} > {server}"
         decoder = self._decoders.get(connection)
         if decoder is None:
-            from zk_wire.decode import Decoder
-
             decoder = self._decoders[connection] = Decoder()
         for message in decoder.feed(data, sender):
-            self.count += 1
-            self._lines.append(f"  {now:12.6f}  {who:<16} {_shown(message)}{'   ... is lost' if lost else ''}")
+            if line := _shown(message):
+                self.count += 1
+                self._lines.append(f"  {now:12.6f}  {who:<16} {line}{'   ... is lost' if lost else ''}")
 
 
 class _Hearing(logging.Handler):
@@ -110,14 +110,14 @@ def silence() -> Iterator[None]:
         logging.disable(disabled)
 
 
-def _shown(message: object) -> str:
-    """A decoded message as one short line."""
-    if not isinstance(message, dict):
-        return str(message)
+def _shown(message: Mapping[str, object]) -> str:
+    """A decoded message as one short line; "" for a ping and its answer, which say nothing."""
+    if message.get("opcode") == "PING":
+        return ""
     fields = message.get("fields")
-    named = "" if not isinstance(fields, dict) else ", ".join(_field(key, fields[key]) for key in fields if fields[key])
-    kind = message["kind"]
-    match kind:
+    parts = [_field(name, value) for name, value in fields.items()] if isinstance(fields, dict) else []
+    named = ", ".join(part for part in parts if part)
+    match message["kind"]:
         case "request":
             return f"{_lower(message['opcode'])}({named})  #{message['xid']}"
         case "reply":
@@ -125,19 +125,21 @@ def _shown(message: object) -> str:
             return f"#{message['xid']} {_lower(message['opcode'])}: {answer}  (zxid {_hex(message['zxid'])})"
         case "notification":
             return f"event: {named}"
-        case _:
+        case kind:
             return f"{kind} {named}".strip()
 
 
 def _field(name: str, value: object) -> str:
-    if name in ("acl", "protocol_version", "read_only", "password"):
-        return name if name == "read_only" else ""
+    if not value or name in ("acl", "protocol_version", "password"):
+        return ""
+    if name == "session_id":
+        return f"session 0x{_hex(value)}"
     if isinstance(value, dict):
         if "czxid" in value:
             return f"stat(czxid {_hex(value['czxid'])}, version {value.get('version', 0)})"
         value = value.get("text", value)
     text = str(value)
-    return f"{name} {text if len(text) <= 80 else text[:77] + '...'}"
+    return f"{name} {text if len(text) <= LONGEST else text[: LONGEST - 3] + '...'}"
 
 
 def _lower(name: object) -> str:
@@ -145,4 +147,4 @@ def _lower(name: object) -> str:
 
 
 def _hex(value: object) -> str:
-    return f"{value:x}" if isinstance(value, int) else str(value)
+    return f"{value & (1 << 64) - 1:x}" if isinstance(value, int) else str(value)

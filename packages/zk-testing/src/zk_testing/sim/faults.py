@@ -1,8 +1,8 @@
 """What goes wrong in a simulated world, decided by the seed.
 
-Rule: each fault has a name that says where it strikes ("client-1#7" is at the seventh message this process sends, pings not counted,
-"trouble#3" is the third thing that happens to the world), and what it is depends on the seed and that name alone. So a
-run can be repeated with some of its faults only, which is how a failure is made small.
+Rule: each fault has a name that says where it strikes ("client-1#7" is at the seventh message this process sends, not
+counting pings, "trouble#3" is the third thing that happens to the world), and what it is depends on the seed and that
+name alone. So a run can be repeated with some of its faults only, which is how a failure is made small.
 
 Faults of messages: the message is lost, or its reply is, and the connection ends; the connection is cut in between; it
 hangs, open and silent; the whole process stands still. After most of them the process reaches nobody for a while,

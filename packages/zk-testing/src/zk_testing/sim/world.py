@@ -42,13 +42,24 @@ class SimulationFailedError(AssertionError):
     """A run failed.   seed: what repeats it.   faults: those that struck, by name and text.   timeline: for people."""
 
     def __init__(self, reason: str, seed: int, faults: Sequence[tuple[str, str]], timeline: str) -> None:
+        super().__init__(reason)
         self.reason = reason
         self.seed = seed
         self.faults = list(faults)
         self.timeline = timeline
-        struck = "\n".join(f"  {place}: {text}" for place, text in faults) or "  none"
-        told = f"\ntimeline (virtual seconds, who, what):\n{timeline}" if timeline else ""
-        super().__init__(f"seed {seed}: {reason}\nfaults that struck:\n{struck}{told}")
+        self.found_with: int | None = None  # how many faults struck when it was found; these are enough
+
+    def __str__(self) -> str:
+        """All of it, for people."""
+        count = len(self.faults)
+        which = "faults that struck" if self.found_with is None else f"of {self.found_with} faults, enough for this"
+        struck = "\n".join(f"  {place}: {text}" for place, text in self.faults)
+        lines = [f"seed {self.seed}: {self.reason}", f"{which}: {count or 'none'}"]
+        lines += [struck] if count else []
+        if self.timeline:
+            lines += ["timeline (virtual seconds, who, what):", self.timeline]
+        lines += [f"to run this again: --zk-seed {self.seed}"] if self.found_with is not None else []
+        return "\n".join(lines)
 
 
 class StuckError(SimulationFailedError):
@@ -277,7 +288,7 @@ def _abandon(task: asyncio.Task[Any]) -> None:
     coroutine = task.get_coro()
     for _ in range(100):
         try:
-            coroutine.close()  # type: ignore[union-attr]
+            coroutine.close()
             return
         except RuntimeError:
             continue  # its clean-up awaits something
