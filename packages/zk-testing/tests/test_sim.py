@@ -1,0 +1,400 @@
+"""What a simulated world promises: it is decided by its seed, time is virtual, and what fails is told to people."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import subprocess
+import sys
+import time
+import uuid
+from pathlib import Path
+
+import pytest
+
+from zk_client import AsyncClient, ConnectionLostError, NoNodeError, SessionState, ZooKeeperError
+from zk_testing.embedded import EnsembleSettings, Settings
+from zk_testing.sim import FAULTS, NO_FAULTS, Faults, Simulation, SimulationFailedError, StuckError
+
+PROGRAM = Path(__file__).with_name("sim_program.py")
+
+
+def test_time_passes_only_when_everybody_waits() -> None:
+    async def main(sim: Simulation) -> float:
+        await asyncio.sleep(86_400)
+        return sim.now()
+
+    begun = time.perf_counter()
+    assert Simulation(1, time_limit=1e6).run(main) >= 86_400
+    assert time.perf_counter() - begun < 30
+
+
+def test_clocks_and_randomness_are_the_seeds_and_ours_again_afterwards() -> None:
+    async def main(sim: Simulation) -> tuple[object, ...]:
+        await asyncio.sleep(1)
+        return time.monotonic(), time.time(), random.random(), os.urandom(8), uuid.uuid4()
+
+    before = random.getstate()
+    told = Simulation(5).run(main)
+    assert told == Simulation(5).run(main) != Simulation(6).run(main)
+    assert told[0] == pytest.approx(1.0, abs=0.1)
+    assert random.getstate() == before
+    assert abs(time.time() - 1_700_000_000) > 10_000
+
+
+def test_each_process_has_a_wall_clock_of_its_own() -> None:
+    async def tell() -> float:
+        return time.time()
+
+    async def main(sim: Simulation) -> float:
+        right, wrong = sim.process("right"), sim.process("wrong")
+        wrong.clock_offset = -3600.0
+        return await right.spawn(tell(), "right") - await wrong.spawn(tell(), "wrong")
+
+    assert Simulation(1).run(main) == 3600.0
+
+
+def test_a_client_works_as_it_is_on_one_server_and_on_an_ensemble() -> None:
+    async def main(sim: Simulation) -> bytes:
+        async with AsyncClient(sim.hosts, 10.0) as zk:
+            await zk.create("/a", b"1")
+            watch = zk.watch("/a")
+            async with watch:
+                await zk.set("/a", b"2")
+                async for event in watch:
+                    assert event.path == "/a"
+                    break
+            data, _ = await zk.get("/a")
+            return data or b""
+
+    assert Simulation(1).run(main) == b"2"
+    assert Simulation(1, servers=3).run(main) == b"2"
+
+
+def test_what_waits_for_ever_is_an_error_that_says_where() -> None:
+    async def forget() -> None:
+        await asyncio.Event().wait()
+
+    async def main(sim: Simulation) -> None:
+        sim.start("forgetful", forget)
+
+    with pytest.raises(StuckError, match=r"forgetful in .*forget \(test_sim.py:\d+\), at Event.wait"):
+        Simulation(1).run(main)
+
+
+def test_what_takes_too_much_virtual_time_is_an_error() -> None:
+    async def main(sim: Simulation) -> None:
+        while True:
+            await asyncio.sleep(1)
+
+    with pytest.raises(StuckError, match="still waiting when time ran out"):
+        Simulation(1, time_limit=100).run(main)
+
+
+def test_what_runs_without_a_pause_is_an_error() -> None:
+    async def main(sim: Simulation) -> None:
+        while True:
+            await asyncio.sleep(0)
+
+    with pytest.raises(StuckError, match="busy for ever, and no time passes"):
+        Simulation(1).run(main)
+
+
+def test_an_exception_of_main_a_program_a_callback_or_a_check_fails_the_run() -> None:
+    async def broken() -> None:
+        raise KeyError("a bug")
+
+    async def in_main(sim: Simulation) -> None:
+        await broken()
+
+    async def in_a_program(sim: Simulation) -> None:
+        sim.start("program", broken)
+
+    async def in_a_callback(sim: Simulation) -> None:
+        asyncio.get_running_loop().call_soon(lambda: {}["a bug"])
+        await asyncio.sleep(1)
+
+    async def in_a_check(sim: Simulation) -> None:
+        sim.always(lambda: {}["a bug"])
+        await asyncio.sleep(1)
+
+    for main in (in_main, in_a_program, in_a_callback, in_a_check):
+        with pytest.raises(SimulationFailedError, match="KeyError.*a bug") as caught:
+            Simulation(1).run(main)
+        assert isinstance(caught.value.__cause__, KeyError)
+
+
+def test_a_program_may_end_with_what_was_allowed() -> None:
+    async def refused(hosts: str) -> None:
+        async with AsyncClient(hosts, 10.0) as zk:
+            await zk.get("/missing")
+
+    async def main(sim: Simulation) -> None:
+        sim.start("program", lambda: refused(sim.hosts), may_raise=NoNodeError)
+
+    Simulation(1).run(main)
+    with pytest.raises(SimulationFailedError, match="NoNodeError"):
+        Simulation(1).run(lambda sim: _start(sim, refused))
+
+
+async def _start(sim: Simulation, refused: object) -> None:
+    sim.start("program", lambda: refused(sim.hosts))  # type: ignore[operator]
+
+
+def test_a_frozen_process_does_nothing_and_loses_nothing() -> None:
+    ticks: list[float] = []
+
+    async def tick(sim: Simulation) -> None:
+        async with AsyncClient(sim.hosts, 10.0) as zk:
+            for _ in range(40):
+                await asyncio.sleep(0.1)
+                await zk.exists("/")
+                ticks.append(sim.now())
+
+    async def main(sim: Simulation) -> None:
+        program = sim.start("ticking", lambda: tick(sim))
+        await asyncio.sleep(1)
+        frozen_at = sim.now()
+        program.freeze(3.0)
+        await asyncio.sleep(2.9)
+        assert not [when for when in ticks if when > frozen_at]
+        await program.ended.wait()
+
+    Simulation(1).run(main)
+    assert len(ticks) == 40
+
+
+def test_a_frozen_process_whose_session_ends_is_told_when_it_runs_again() -> None:
+    states: list[SessionState] = []
+
+    async def live(sim: Simulation) -> None:
+        async with AsyncClient(sim.hosts, 4.0) as zk:
+            zk.add_listener(states.append)
+            while SessionState.EXPIRED not in states:
+                await asyncio.sleep(0.5)
+
+    async def main(sim: Simulation) -> None:
+        program = sim.start("frozen", lambda: live(sim))
+        await asyncio.sleep(1)
+        program.freeze(30.0)
+        await asyncio.sleep(20)
+        assert sim.sessions() == [] and states == []
+
+    Simulation(1).run(main)
+    assert SessionState.EXPIRED in states
+
+
+def test_a_crashed_process_ends_without_a_word_and_begins_again() -> None:
+    lives: list[float] = []
+    ended: list[str] = []
+
+    async def live(sim: Simulation) -> None:
+        lives.append(sim.now())
+        async with AsyncClient(sim.hosts, 4.0) as zk:
+            try:
+                await zk.create("/mine", ephemeral=True)
+                await asyncio.sleep(20)
+            finally:
+                ended.append("cleaned up")
+
+    async def main(sim: Simulation) -> list[str]:
+        program = sim.start("crashing", lambda: live(sim))
+        await asyncio.sleep(1)
+        assert sim.stranger.exists("/mine") is not None
+        program.crash(restart_after=10.0)
+        await asyncio.sleep(1)
+        assert ended == [] and sim.stranger.exists("/mine") is not None
+        await asyncio.sleep(6)
+        assert sim.stranger.exists("/mine") is None
+        await program.ended.wait()
+        return list(ended)  # of the second life alone: the first one's end is the end of the run
+
+    assert Simulation(1).run(main) == ["cleaned up"]
+    assert len(lives) == 2
+
+
+def test_two_runs_of_a_seed_are_equal_and_of_others_are_not() -> None:
+    prints = [_run_program(seed) for seed in (1, 1, 2, 3)]
+    assert prints[0] == prints[1] and len(set(prints)) == 3
+
+
+def _run_program(seed: int, python: str = sys.executable, hash_seed: str = "0") -> str:
+    environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
+    done = subprocess.run(
+        [python, str(PROGRAM), str(seed)], env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_a_run_does_not_depend_on_the_order_of_hashes() -> None:
+    assert _run_program(4, hash_seed="1") == _run_program(4, hash_seed="2")
+
+
+def test_a_recorded_run_is_the_same_run() -> None:
+    from sim_program import play
+
+    plain = play(7)
+    recorded = play(7, recording=True)
+    assert plain.fingerprint() == recorded.fingerprint()
+    assert "create" in str(recorded.timeline) and str(plain.timeline) == ""
+
+
+@pytest.mark.parametrize("kind", ["lose request", "lose reply", "cut", "hang", "freeze"])
+def test_each_kind_of_fault_at_a_message_does_what_it_says(kind: str) -> None:
+    """What the client hears, and what the server did: `kind` strikes the first message after the connect request."""
+    applied: list[bool] = []
+
+    async def live(sim: Simulation) -> None:
+        async with AsyncClient(sim.hosts, 10.0) as zk:
+            sim.calm = False
+            try:
+                await zk.create("/n")
+            except ZooKeeperError as error:
+                sim.note("live", f"{error!r}")
+            sim.calm = True
+            applied.append(sim.stranger.exists("/n") is not None)
+
+    async def main(sim: Simulation) -> None:
+        sim.calm = True
+        sim.start("client", lambda: live(sim))
+
+    simulation = Simulation(3, faults=Faults(1.0, 1, (kind,), 0))
+    simulation.run(main)
+    assert [text.split(",")[0] for _, text in simulation.faults_struck] == [kind]
+    assert applied == [True]  # the client resolves what was lost, and tries again what was not applied
+
+
+def test_troubles_of_the_world_happen_and_are_survived() -> None:
+    seen: set[str] = set()
+
+    async def live(sim: Simulation) -> None:
+        async with AsyncClient(sim.hosts, 10.0) as zk:
+            for _ in range(10):
+                try:
+                    await zk.create("/n/e-", sequence=True, ephemeral=True, makepath=True)
+                except ZooKeeperError as error:
+                    sim.note("live", f"{error!r}")
+                await asyncio.sleep(1.0)
+
+    async def main(sim: Simulation) -> None:
+        for name in ("a", "b"):
+            sim.start(name, lambda: live(sim), may_raise=(ZooKeeperError, OSError))
+
+    for servers in (1, 3):
+        for seed in range(40):
+            simulation = Simulation(seed, servers=servers, faults=FAULTS._replace(rate=0.0, limit=0))
+            simulation.run(main)
+            seen.update(text for _, text in simulation.faults_struck)
+    words = " ".join(seen)
+    for word in ("crashes", "wall clock", "is ended", "is stopped", "is elected", "is cut off", "applies", "stands still"):
+        assert word in words, f"{word!r} was not met: {seen}"
+
+
+def test_no_fault_strikes_where_none_is_asked_for() -> None:
+    async def live(sim: Simulation) -> None:
+        async with AsyncClient(sim.hosts, 10.0) as zk:
+            for _ in range(100):
+                await zk.exists("/")
+
+    async def main(sim: Simulation) -> None:
+        sim.start("client", lambda: live(sim))
+
+    simulation = Simulation(1, faults=NO_FAULTS)
+    simulation.run(main)
+    assert simulation.faults_struck == []
+
+
+def test_names_of_machines_are_resolved_and_unknown_ones_are_not() -> None:
+    async def main(sim: Simulation) -> str:
+        sim.network.hosts["zk.example"] = "127.0.0.1"
+        async with AsyncClient("zk.example:2181", 10.0) as zk:
+            await zk.exists("/")
+        reader, writer = await asyncio.open_connection("zk.example", 2181)
+        writer.write(b"ruok")
+        answer = await reader.read()
+        writer.close()
+        await writer.wait_closed()
+        with pytest.raises(OSError, match="not known"):
+            await asyncio.open_connection("nobody.example", 2181)
+        return answer.decode()
+
+    assert Simulation(1).run(main) == "imok"
+
+
+def test_nobody_listens_where_nobody_listens() -> None:
+    async def main(sim: Simulation) -> None:
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection("127.0.0.1", 9)
+
+    Simulation(1).run(main)
+
+
+def test_a_thread_or_a_process_is_refused() -> None:
+    async def main(sim: Simulation) -> None:
+        with pytest.raises(RuntimeError, match="has one thread"):
+            await asyncio.to_thread(print)
+
+    Simulation(1).run(main)
+
+
+def test_asyncio_programs_may_serve_each_other() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write((await reader.readline()).upper())
+        await writer.drain()
+        writer.close()
+
+    async def main(sim: Simulation) -> bytes:
+        server = await asyncio.start_server(serve, "127.0.0.1", 7777)
+        async with server:
+            reader, writer = await asyncio.open_connection("127.0.0.1", 7777)
+            writer.write(b"hello\n")
+            answer = await reader.read()
+            writer.close()
+            return answer
+
+    assert Simulation(1).run(main) == b"HELLO\n"
+
+
+def test_the_stranger_reads_and_changes_the_tree_at_once() -> None:
+    async def main(sim: Simulation) -> None:
+        stranger = sim.stranger
+        async with AsyncClient(sim.hosts, 10.0) as zk:
+            stranger.ensure_path("/a/b")
+            assert await zk.get_children("/a") == stranger.children("/a") == ["b"]
+            stranger.set("/a/b", b"new")
+            assert (await zk.get("/a/b"))[0] == stranger.get("/a/b")[0] == b"new"
+            stranger.forge_counter("/a", 41)
+            assert stranger.create("/a/n-", sequence=True) == "/a/n-0000000041"
+            stranger.forge_version("/a/b", 7)
+            assert stranger.exists("/a/b").version == 7  # type: ignore[union-attr]
+            assert stranger.paths() == ["/a", "/a/b", "/a/n-0000000041"]
+            assert stranger.intrude("/a/b") and not stranger.intrude("/a/b") and not stranger.intrude("/a")
+            with pytest.raises(NoNodeError):
+                stranger.get("/a/b")
+
+    Simulation(1).run(main)
+    Simulation(1, settings=Settings(version="3.6")).run(main)
+    Simulation(1, settings=EnsembleSettings(size=3)).run(main)
+
+
+def test_a_cut_connection_is_lost_to_both_and_a_block_keeps_it_so() -> None:
+    async def main(sim: Simulation) -> None:
+        process = sim.process("client")
+        zk = process.context.run(AsyncClient, sim.hosts, 10.0, fail_fast=True)
+        await process.spawn(zk.start(), "start")
+        sim.network.block(process, None, 4.0)
+        for connection in sim.network.connections_of(process):
+            connection.cut()
+        await asyncio.sleep(0.1)
+        assert zk.state is SessionState.SUSPENDED
+        with pytest.raises(ConnectionLostError):
+            await process.spawn(zk.get("/"), "get")
+        await asyncio.sleep(3.5)
+        assert zk.state is SessionState.SUSPENDED
+        await asyncio.sleep(5.0)
+        assert zk.state is SessionState.CONNECTED
+        await process.spawn(zk.stop(), "stop")
+
+    Simulation(1).run(main)
