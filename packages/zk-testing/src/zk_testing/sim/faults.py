@@ -105,9 +105,7 @@ class Mischief:
                 return False
             case "lose reply":
                 connection.deaf = True
-                arrival = connection.server.next_arrival(network.latency()) + 2e-6
                 network.block(process, None, absence, refuse=refuse)
-                self._world.loop.call_at(arrival, connection.cut)
             case "cut":
                 network.block(process, None, absence + soon, refuse=refuse)
                 self._world.loop.call_later(soon, connection.cut)

@@ -192,7 +192,7 @@ class Connection:
         self.number = number
         self.listener = listener
         self.hangs = False
-        self.deaf = False  # what the server sends is lost
+        self.deaf = False  # what the server sends is lost, and the next message is the last
         self.broken = False
         self.writes = 0  # of the client
         self.client: End

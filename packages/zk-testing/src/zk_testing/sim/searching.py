@@ -145,5 +145,5 @@ def _failure(
     return None
 
 
-def _kind(failure: SimulationFailedError) -> tuple[type[SimulationFailedError], str]:
-    return type(failure), failure.reason.partition(":")[0]
+def _kind(failure: SimulationFailedError) -> tuple[type[SimulationFailedError], type[BaseException | None]]:
+    return type(failure), type(failure.__cause__)
