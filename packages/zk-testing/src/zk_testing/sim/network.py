@@ -211,7 +211,10 @@ class Connection:
             network.lost(sender, data)
             return
         receiver = sender.other
-        network.loop.call_at(receiver.next_arrival(network.latency()), receiver.receive, data, context=receiver.context)
+        arrival = receiver.next_arrival(network.latency())
+        network.loop.call_at(arrival, receiver.receive, data, context=receiver.context)
+        if self.deaf:
+            network.loop.call_at(arrival + _GAP, self.cut)
 
     def left(self, sender: End, error: Exception | None) -> None:
         """Tell the other end that this one has closed."""
