@@ -250,7 +250,7 @@ def test_each_kind_of_fault_at_a_message_does_what_it_says(kind: str) -> None:
         async with AsyncClient(sim.hosts, 10.0) as zk:
             sim.calm = False
             try:
-                await zk.create("/n")
+                await zk.create("/n", ephemeral=True)
                 told.append(Outcome.APPLIED)
             except ZooKeeperError as error:
                 told.append(error.outcome)
