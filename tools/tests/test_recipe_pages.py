@@ -32,3 +32,21 @@ def test_the_index_names_every_recipe() -> None:
 def test_every_link_of_a_page_leads_somewhere(page) -> None:  # type: ignore[no-untyped-def]
     links = LINK.findall(page.read_text(encoding="utf-8"))
     assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+# What every recipe's page says, and the heading under which one looks for it.
+PARTS = {
+    "what it guarantees": r"^#+ What .*guarantee",
+    "what it does not guarantee": r"^#+ What .*\bnot\b",
+    "how it fails": r"^#+ How .* fails?$",
+    "the token, or what a database goes by": r"^#+ .*\bdatabase$",
+    "threads and asyncio side by side": r"^\| .*\| threads, gevent \| asyncio \|$",
+    "asyncio": r"^asyncio\.run\(",
+    "how it lies on the server": r"^#+ (Layout|On the server)",
+}
+
+
+@pytest.mark.parametrize("page", sorted(set(FOLDER.glob("*.md")) - {INDEX}), ids=lambda page: page.name)
+def test_a_page_has_every_part(page) -> None:  # type: ignore[no-untyped-def]
+    text = page.read_text(encoding="utf-8")
+    assert [part for part, pattern in PARTS.items() if not re.search(pattern, text, re.MULTILINE)] == []

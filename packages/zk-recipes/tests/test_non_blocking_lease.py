@@ -21,6 +21,7 @@ from zk_recipes import (
     AsyncLock,
     AsyncMultiNonBlockingLease,
     AsyncNonBlockingLease,
+    LockLostError,
     MultiNonBlockingLease,
     NonBlockingLease,
 )
@@ -206,7 +207,8 @@ def test_a_claim_whose_guard_was_deleted_is_not_made() -> None:
         await guard.acquire()
         (node,) = world.queue(PATH)
         world.server.intrude(node)
-        assert not await mine._claim(guard)
+        with pytest.raises(LockLostError):
+            await mine._claim(guard)
         assert world.server.stat(HOLDER) is None
 
     world.run(body(), clean=False)

@@ -20,7 +20,8 @@ The specification. Below `path` lies a directory for each round, ``round-<number
 Waiting members watch ``ready``, which wakes each once; leaving members watch one of those still inside, by chance.
 
 Layout: not kazoo's or Curator's, which keep members and ``ready`` of all rounds in one place, where nobody can tell
-a member of this round from one of the next, or a round that is ready from one that is over. They take a round's
+a member of this round from one of the next, or a round that is ready from one that is over: whoever leaves deletes
+``ready``, and who had no connection then sees what it saw before. So there is no option for it. They take a round's
 directory for a member: keep them on other paths.
 """
 

@@ -17,7 +17,15 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from zk_client import ConfigurationError, Face, TransactionFailedError, attribute, blocking, direct
+from zk_client import (
+    ConfigurationError,
+    Face,
+    SessionClosedError,
+    TransactionFailedError,
+    attribute,
+    blocking,
+    direct,
+)
 from zk_wire import (
     CheckVersionRequest,
     CreateMode,
@@ -28,6 +36,7 @@ from zk_wire import (
     ZooKeeperError,
     check_path,
     join_path,
+    split_path,
 )
 
 from ._holding import NOTICE
@@ -52,6 +61,10 @@ DRIFT = 100
 BOUND = 5.0
 # The longest a server can be told: 2**40 - 1 milliseconds.
 LONGEST = 0xFFFFFFFFFF / 1000
+
+
+class _TooLate(Exception):  # noqa: N818 - not an error: it ends a wait
+    """The time for a release is over."""
 
 
 class _Claim:
@@ -192,18 +205,33 @@ class AsyncDurableLease:
     async def release(self) -> bool:
         """Give the lease up; True when it was held until now. Waits at most a few seconds for the server.
 
-        When the server cannot be reached the lease ends by itself, `duration` after the last renewal.
+        When the server cannot be reached the client goes on trying in the background, for as long as its session lives;
+        at the latest the lease ends by itself, `duration` after the last renewal.
         """
         claim, self._claim = self._claim, None
         if claim is None:
             return False
         held = self._port.now() < claim.until
+        gone, may_be_ours = False, False
+        patience = Patience(self._port, BOUND, timed_out=_TooLate, cancelled=_TooLate)
         try:
-            await self._port.until(self._port.now() + BOUND).delete(claim.node)
-        except NoNodeError as error:
-            return held and error.outcome is not Outcome.NOT_APPLIED
-        except PASSING:
-            pass
+            while not gone:
+                patience.check()
+                try:
+                    await patience.port.delete(claim.node)
+                    gone = True
+                except NoNodeError as error:
+                    gone = True
+                    return held and (may_be_ours or error.outcome is not Outcome.NOT_APPLIED)
+                except PASSING as error:
+                    may_be_ours = may_be_ours or error.outcome is not Outcome.NOT_APPLIED
+                    await patience.pause()
+        except (_TooLate, SessionClosedError) as late:
+            log.debug("durable lease %s: giving it up in the background: %r", self._path, late)
+        finally:
+            patience.end()
+            if not gone:
+                self._delete_in_background(split_path(claim.node)[1])
         return held
 
     def cancel(self) -> None:
@@ -403,7 +431,7 @@ class AsyncDurableLease:
         return True
 
     async def _take_back(self, sent: dict[str, float]) -> None:
-        """Delete what somebody who gives up may have claimed. When that cannot be done in time, it ends by itself."""
+        """Delete what somebody who gives up may have claimed. What cannot be done at once goes on in the background."""
         port = self._port.until(self._port.now() + BOUND)
         try:
             await port.sync(self._parent)
@@ -411,7 +439,14 @@ class AsyncDurableLease:
                 if name in sent:
                     await port.delete(join_path(self._parent, name))
         except ZooKeeperError as error:
-            log.debug("durable lease %s: what was claimed ends by itself: %r", self._path, error)
+            log.debug("durable lease %s: taking back in the background what was claimed: %r", self._path, error)
+            for name in sent:
+                self._delete_in_background(name)
+
+    def _delete_in_background(self, name: str) -> None:
+        session_id = self._port.session_id
+        if session_id is not None:
+            self._port.background_delete(self._parent, name, session_id)
 
     def _end(self, begun: float) -> float:
         return begun + self._duration * (1 - 1 / DRIFT)

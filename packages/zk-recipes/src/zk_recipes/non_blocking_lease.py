@@ -33,6 +33,7 @@ from zk_wire import (
 )
 
 from ._waiting import PASSING, Patience
+from .errors import LockLostError
 from .lock import AsyncLock
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ VERSION = 1
 FORMAT = "%Y-%m-%dT%H:%M:%S"
 # Seconds for which a claim whose reply was lost is looked up before its fate is called unknown.
 LOOK_UP_BOUND = 5.0
+# How often one claim queues anew because its guard was lost.
+GUARD_TRIES = 3
 
 
 class _Claim(NamedTuple):
@@ -132,16 +135,25 @@ class AsyncNonBlockingLease:
 
         Never waits for others. Raises the client's errors when the server cannot be asked. Of an error with the outcome
         UNKNOWN, and of a call that was cancelled, nobody can say whether the claim stands; to claim again finds out.
+        LockLostError when the guard was lost again and again: a stranger deletes its nodes.
         """
         self._obtained = False
-        guard = AsyncLock(self._client, self._path, self._identifier)
-        if not await guard.acquire(blocking=False):
-            return False
+        lost = 0
         end: datetime | None = None
-        try:
-            end = await self._claim(guard)
-        finally:
-            await self._port.shielded(guard.release())
+        while True:
+            guard = AsyncLock(self._client, self._path, self._identifier)
+            if not await guard.acquire(blocking=False):
+                return False
+            try:
+                end = await self._claim(guard)
+                break
+            except LockLostError:
+                # Our session ended before the claim, or somebody deletes what is ours. Nobody has said no.
+                lost += 1
+                if lost == GUARD_TRIES:
+                    raise
+            finally:
+                await self._port.shielded(guard.release())
         # The answer may have taken longer than the claim holds.
         self._obtained = end is not None and self._utcnow() < end
         self._end = end
@@ -151,32 +163,35 @@ class AsyncNonBlockingLease:
         """Write our claim, and return its end; None when somebody else has it."""
         port = self._port
         node = join_path(self._path, HOLDER)
-        now = self._utcnow()
-        guid = port.guid()
-        end = _whole_seconds(now + self._duration)
-        text = _encode(self._identifier, end, guid)
-        operation: CreateRequest | SetDataRequest
-        try:
-            data, stat = await port.get(node)
-        except NoNodeError:
-            operation = CreateRequest(node, text, (), CreateMode.PERSISTENT)
-        else:
-            claim = _decode(node, data)
-            if claim is None or (claim.holder != self._identifier and now < claim.end):
-                return None
-            operation = SetDataRequest(node, text, stat.version)
-        try:
-            await port.commit([guard.guard(), operation])
-        except TransactionFailedError as refused:
-            if isinstance(refused.error, (NoNodeError, BadVersionError, NodeExistsError)):
-                return None  # The guard's node is gone, or somebody was faster.
-            raise
-        except PASSING as error:
-            if error.outcome is Outcome.NOT_APPLIED:
-                raise
-            if not await self._look_up(node, guid, error):
-                return None
-        return end
+        while True:
+            now = self._utcnow()
+            guid = port.guid()
+            end = _whole_seconds(now + self._duration)
+            text = _encode(self._identifier, end, guid)
+            operation: CreateRequest | SetDataRequest
+            try:
+                data, stat = await port.get(node)
+            except NoNodeError:
+                operation = CreateRequest(node, text, (), CreateMode.PERSISTENT)
+            else:
+                claim = _decode(node, data)
+                if claim is None or (claim.holder != self._identifier and now < claim.end):
+                    return None
+                operation = SetDataRequest(node, text, stat.version)
+            try:
+                await port.commit([guard.guard(), operation])
+            except TransactionFailedError as refused:
+                if not isinstance(refused.error, (NoNodeError, BadVersionError, NodeExistsError)):
+                    raise
+                if refused.index == 0:
+                    raise LockLostError(self._path, "the node of its guard is gone") from refused
+                return None  # Somebody was faster.
+            except PASSING as error:
+                if error.outcome is Outcome.NOT_APPLIED:
+                    raise
+                if not await self._look_up(node, guid, error):
+                    continue  # It was not made, so nobody has said no.
+            return end
 
     async def _look_up(self, node: str, guid: str, error: ZooKeeperError) -> bool:
         """Whether a claim stands whose reply was lost."""
