@@ -24,3 +24,17 @@ def test_every_defect_has_one_row() -> None:
     for first, last in rows:
         covered += range(int(first[2:]), int((last or first)[2:]) + 1)
     assert sorted(covered) == list(range(1, 47))
+
+
+def test_every_fault_that_was_seen_is_found_on_a_naive_version() -> None:
+    table = PAGE.read_text(encoding="utf-8").partition("## Seen on running clients")[2]
+    rows = re.findall(r"^\| (\w+, [KAC]\d.*?) \| .*? \| (.*?) \| (.*?) \|$", table, re.MULTILINE)
+    assert [
+        seen for seen, kept, naive in rows if not NAMED.search(kept) or not (NAMED.search(naive) or "D-" in naive)
+    ] == []
+    seen = {number for cell, _, _ in rows for number in re.findall(r"[KAC]\d+", cell)}
+    assert seen == {
+        *(f"K{number}" for number in (*range(1, 9), 12, 13, 14, 15)),
+        *(f"A{number}" for number in range(1, 4)),
+        *(f"C{number}" for number in (*range(1, 7), 9)),
+    }

@@ -238,6 +238,7 @@ async def double_barrier(zk: AsyncClient, other: AsyncClient) -> None:
         leaving = asyncio.create_task(theirs.leave(PATIENCE))
         assert await mine.leave(PATIENCE) and await leaving
     finally:
+        member.cancel()
         await asyncio.wait([member])
         await asyncio.gather(mine.leave(PATIENCE), theirs.leave(PATIENCE))
 
@@ -293,6 +294,12 @@ async def changed(other: AsyncClient, path: str, data: bytes) -> None:
         await other.set(path, data)
 
 
+async def without(other: AsyncClient, path: str) -> None:
+    """Delete a node that may be there."""
+    with suppress(NoNodeError):
+        await other.delete(path)
+
+
 async def data_watch(zk: AsyncClient, other: AsyncClient) -> None:
     told: list[bytes | None] = []
     await changed(other, f"{PATH}/node", b"1")
@@ -309,6 +316,7 @@ async def data_watch(zk: AsyncClient, other: AsyncClient) -> None:
 async def children_watch(zk: AsyncClient, other: AsyncClient) -> None:
     told: list[list[str]] = []
     await other.ensure_path(f"{PATH}/one")
+    await without(other, f"{PATH}/two")
     watch = AsyncChildrenWatch(zk, PATH, told.append)
     try:
         await until(lambda: bool(told) and told[-1] == ["one"])
@@ -316,11 +324,12 @@ async def children_watch(zk: AsyncClient, other: AsyncClient) -> None:
         await until(lambda: sorted(told[-1]) == ["one", "two"])
     finally:
         await watch.stop()
-        await other.delete(f"{PATH}/two")
+        await without(other, f"{PATH}/two")
 
 
 async def patient_watch(zk: AsyncClient, other: AsyncClient) -> None:
     await other.ensure_path(f"{PATH}/one")
+    await without(other, f"{PATH}/two")
     watch = AsyncPatientChildrenWatch(zk, PATH, 0.005)
     try:
         children, change = await watch.start().get(PATIENCE)
@@ -329,8 +338,7 @@ async def patient_watch(zk: AsyncClient, other: AsyncClient) -> None:
         await change.get(PATIENCE)
     finally:
         watch.stop()
-        if await other.exists(f"{PATH}/two"):
-            await other.delete(f"{PATH}/two")
+        await without(other, f"{PATH}/two")
 
 
 async def node_cache(zk: AsyncClient, other: AsyncClient) -> None:
