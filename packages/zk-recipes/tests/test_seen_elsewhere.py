@@ -19,7 +19,7 @@ from zk_recipes import lock as lock_module
 from zk_recipes._claims import Claims
 from zk_recipes._queue import Attempt
 from zk_recipes._waiting import Patience
-from zk_testing.sim import SimulationFailedError
+from simulated import SimulationFailedError
 
 Check = Callable[[], None]
 

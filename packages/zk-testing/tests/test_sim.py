@@ -250,12 +250,12 @@ def test_each_kind_of_fault_at_a_message_does_what_it_says(kind: str) -> None:
         async with AsyncClient(sim.hosts, 10.0) as zk:
             sim.calm = False
             try:
-                await zk.create("/n", ephemeral=True)
+                await zk.create("/n-4f1c5a7e", unique=True)
                 told.append(Outcome.APPLIED)
             except ZooKeeperError as error:
                 told.append(error.outcome)
             sim.calm = True
-            applied = sim.stranger.exists("/n") is not None
+            applied = sim.stranger.exists("/n-4f1c5a7e") is not None
             assert told[-1] is Outcome.UNKNOWN or applied == (told[-1] is Outcome.APPLIED)
 
     async def main(sim: Simulation) -> None:
