@@ -29,6 +29,7 @@ from zk_wire import (
     GetDataResponse,
     MultiRequest,
     MultiResponse,
+    SessionExpiredError,
     SetDataRequest,
     SetDataResponse,
     WhoAmIRequest,
@@ -259,15 +260,33 @@ def test_a_lost_write_that_cannot_be_looked_up_in_time_is_unknown() -> None:
     assert outcome_of(call) is Outcome.UNKNOWN
 
 
-def test_a_lost_write_waits_for_the_session_timeout_when_nothing_else_is_said() -> None:
+def test_a_lost_write_waits_for_as_long_as_the_session_may_be_resumed_when_nothing_else_is_said() -> None:
     pair = CorePair(timeout=9.0)
     pair.open(timeout=6.0)
     call = pair.submit(pair.operations.set("/a", b"x"))
     pair.close()
-    pair.wait_for(5.9)
+    pair.wait_for(7.9)  # longer than the timeout: the server counts from what it heard last, and in ticks
     assert not call.done
     pair.wait_for(0.2)
+    assert isinstance(call.exception(), SessionExpiredError)
     assert outcome_of(call) is Outcome.UNKNOWN
+
+
+def test_a_lost_write_whose_answers_end_every_connection_is_unknown_after_the_session_timeout() -> None:
+    pair = CorePair(timeout=9.0)
+    pair.open()
+    call = pair.submit(pair.operations.set("/a", b"x"))
+    pair.close()
+    for _ in range(4):
+        assert not call.done
+        pair.reopen()
+        pair.agree()
+        pair.wait_for(1.0)
+        pair.close()
+    assert not call.done
+    pair.wait_for(5.1)
+    assert outcome_of(call) is Outcome.UNKNOWN
+    assert pair.core.state is SessionState.SUSPENDED
 
 
 def test_a_request_can_be_taken_back_while_it_waits_in_the_queue() -> None:

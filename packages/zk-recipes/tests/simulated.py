@@ -42,6 +42,8 @@ KINDS = {
     "multi_read": "read",
     "add_watch": "watch",
 }
+# What a read of many is made of.
+PARTS = {"GetDataRequest": "get", "GetChildrenRequest": "get_children"}
 
 
 def faults_of(rate: float = 0.08, limit: int = 6, kinds: tuple[str, ...] = MESSAGE_FAULTS) -> Faults:
@@ -224,7 +226,8 @@ class Watch:
 class SimulatedClient:
     """A real client in a process of its own. `port` is what bodies are given.   timeout: of the session, in seconds.
 
-    on_request: called with "kind path" of every request, before it is sent.
+    on_request: called with "kind path" of every request, before it is sent; of a read of many with "read kind path,
+    kind path, ...".
     """
 
     def __init__(self, simulation: Simulation, name: str, *, timeout: float = 10.0) -> None:
@@ -326,9 +329,12 @@ def requests_in(data: bytes) -> Iterable[tuple[str, str]]:
     for message in Decoder(direction="client").feed(data):
         if message["kind"] == "request" and message["opcode"] != OpCode.PING.name:
             fields = message.get("fields")
-            path = fields.get("path") if isinstance(fields, dict) else ""
             kind = str(message["opcode"]).lower()
-            yield KINDS.get(kind, kind), str(path or "")
+            path = ""
+            if isinstance(fields, dict):
+                parts = fields["ops"] if message["opcode"] == OpCode.MULTI_READ.name else ()
+                path = fields.get("path") or ", ".join(f"{PARTS[part['type']]} {part['path']}" for part in parts)
+            yield KINDS.get(kind, kind), path
 
 
 def server_watches(world: World) -> list[str]:

@@ -284,7 +284,7 @@ def test_a_result_is_told_from_anothers_after_the_session_ended() -> None:
             queue, other = (AsyncWorkQueue(client, PATH) for client in world.clients)
             job_id = await queue.put(b"x")
             job = await claimed(queue)
-            world.sim.call_at(world.sim.now() + world.sim.between(0.0, 0.03), lambda: world.clients[0].cut(20.0))
+            world.sim.call_at(world.sim.now() + world.sim.between(0.0, 0.08), lambda: world.clients[0].cut(20.0))
             answer: bool | None
             try:
                 answer = await job.complete(b"first")

@@ -49,7 +49,7 @@ class Client(ClientBase, Requests):
     when_disconnected: "queue" lets requests wait for a connection, "fail" raises ConnectionLostError at once.
     call_timeout: seconds after which a blocking call raises CallTimeoutError; None leaves it to the session, which
     ends every call at the latest when it expires.   resolve_timeout: seconds a lost write may wait to be looked up;
-    by default the session timeout.   renew_after_expiry: begin a new session when one expires.
+    by default as long as the session may be resumed.   renew_after_expiry: begin a new session when one expires.
     follow_config: use the servers that the ensemble's config node names, each once it has answered here, also when
     the node changes; the hosts given are never forgotten, and tried when no other will do.
     max_in_flight: requests that may be on the wire unanswered; None for no limit.   when_full: "wait" lets further

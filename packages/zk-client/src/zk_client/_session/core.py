@@ -26,7 +26,7 @@ from zk_wire import (
 from ..calls import Call
 from ..states import SessionState
 from .actions import Disconnect, Probe
-from .machine import CLOSING, CONNECTING, HANDSHAKE, IDLE, PREPARING, READY, UNIMPLEMENTED, WAITING
+from .machine import CLOSING, CONNECTING, HANDSHAKE, IDLE, MOST_LOSSES, PREPARING, READY, UNIMPLEMENTED, WAITING
 from .steps import Step
 from .watches import CHILD, DATA, EXIST
 from .wishes import Wishes
@@ -207,7 +207,7 @@ class SessionCore(Wishes):
         phase = self.phase
         if phase == IDLE:
             return
-        if self._lost.waited_for and not self._lost.investigating and now >= self._lost.since + self._resolve_timeout:
+        if (end := self._resolve_deadline) is not None and now >= end:
             self._lost.give_up()
         if phase < PREPARING and self.session_id and now >= self.timers.local_expiry:
             silent = now - self.timers.received
@@ -249,9 +249,15 @@ class SessionCore(Wishes):
         return self.connection is not None and self.connection.state is ConnectionState.CONNECTING
 
     @property
-    def _resolve_timeout(self) -> float:
-        chosen = self.config.resolve_timeout
-        return self.timers.timeout if chosen is None else chosen
+    def _resolve_deadline(self) -> float | None:
+        """When what became of lost writes is not looked for any more; None while that may still be found out."""
+        lost = self._lost
+        if not lost.waited_for or lost.investigating:
+            return None
+        if self.config.resolve_timeout is not None:
+            return lost.since + self.config.resolve_timeout
+        # As long as the session may be resumed; but the answers may be what ends the connections.
+        return lost.since + self.timers.timeout if lost.interruptions >= MOST_LOSSES else None
 
     def deadline(self) -> float | None:
         """When `tick` must be called at the latest; None when nothing is due."""
@@ -271,8 +277,8 @@ class SessionCore(Wishes):
                 times.append(timers.ping_due())
             if self._search is not None and not self._search.running:
                 times.append(self._search.due)
-        if self._lost.waited_for and not self._lost.investigating:
-            times.append(self._lost.since + self._resolve_timeout)
+        if (end := self._resolve_deadline) is not None:
+            times.append(end)
         return min(times, default=None)
 
     # What is to be done

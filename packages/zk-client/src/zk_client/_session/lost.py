@@ -26,7 +26,7 @@ class LostWrites:
     finish: called with each write and its verdict, in the order the writes were sent.
     """
 
-    __slots__ = ("_finish", "_forgotten", "_lost", "_open", "_verdicts", "investigating", "since")
+    __slots__ = ("_finish", "_forgotten", "_lost", "_open", "_verdicts", "interruptions", "investigating", "since")
 
     def __init__(self, finish: Callable[[Call[Any], Verdict], None]) -> None:
         self._finish = finish
@@ -36,6 +36,7 @@ class LostWrites:
         self._forgotten: dict[str, None] = {}
         self._open = 0
         self.since = 0.0
+        self.interruptions = 0  # connections that ended before the verdicts were in
         self.investigating = False
 
     def __len__(self) -> int:
@@ -53,6 +54,7 @@ class LostWrites:
         """Take writes in the order they were sent; `baseline` is the highest zxid a reply had shown."""
         if not self.waited_for:
             self.since = now
+            self.interruptions = 0
         self._lost.extend((call, baseline) for call in calls)
 
     def forget(self, call: Call[Any]) -> None:
@@ -81,6 +83,7 @@ class LostWrites:
 
     def interrupted(self) -> None:
         """The connection ended in the middle of the questions: they are asked again on the next one."""
+        self.interruptions += self.investigating
         self.investigating = False
 
     def investigate(
