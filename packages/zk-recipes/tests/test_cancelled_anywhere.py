@@ -30,37 +30,40 @@ async def reaches(task: asyncio.Task[None], condition: Callable[[], bool], turns
 
 async def steps(use: Use, turns: int) -> int:
     """Use a recipe again and again, cancelled at a later request each time; how many requests there were."""
-    async with AsyncEmbeddedServer(settings=Settings(tick_ms=50)) as near:
-        async with AsyncClient(near.hosts) as zk, AsyncClient(near.hosts) as other:
-            await other.create(PROTECTED, b"0")
+    async with (
+        AsyncEmbeddedServer(settings=Settings(tick_ms=50)) as near,
+        AsyncClient(near.hosts) as zk,
+        AsyncClient(near.hosts) as other,
+    ):
+        await other.create(PROTECTED, b"0")
 
-            def left() -> list[str]:
-                core = near.core
-                watches = core.watches.data.counts()[2] + core.watches.child.counts()[2]
-                return [
-                    *(path for path, node in core.tree.nodes.items() if node.owner > 0),
-                    *([f"{watches} watches"] if watches else []),
-                    *map(repr, zk.handler.listeners),
-                    *map(repr, asyncio.all_tasks() - before),
-                ]
+        def left() -> list[str]:
+            core = near.core
+            watches = core.watches.data.counts()[2] + core.watches.child.counts()[2]
+            return [
+                *(path for path, node in core.tree.nodes.items() if node.owner > 0),
+                *([f"{watches} watches"] if watches else []),
+                *map(repr, zk.handler.listeners),
+                *map(repr, asyncio.all_tasks() - before),
+            ]
 
-            before = asyncio.all_tasks()
-            for step in range(1, MOST_STEPS):
-                goal = near.core.received + step
-                task = asyncio.create_task(use(zk, other))  # type: ignore[arg-type]
-                async with asyncio.timeout(PATIENCE):
-                    is_under_way = await reaches(task, lambda goal=goal: near.core.received >= goal, turns)  # type: ignore[misc]
-                    task.cancel()
-                    await asyncio.wait([task])
-                    assert task.cancelled() == is_under_way, f"at step {step}: {task!r}"
-                    await use(zk, other)
-                    try:
-                        while left():  # noqa: ASYNC110
-                            await asyncio.sleep(0.001)
-                    except asyncio.CancelledError:
-                        raise AssertionError(f"left behind at step {step}: {left()}") from None
-                if not is_under_way:
-                    return step - 1
+        before = asyncio.all_tasks()
+        for step in range(1, MOST_STEPS):
+            goal = near.core.received + step
+            task = asyncio.create_task(use(zk, other))  # type: ignore[arg-type]
+            async with asyncio.timeout(PATIENCE):
+                is_under_way = await reaches(task, lambda goal=goal: near.core.received >= goal, turns)  # type: ignore[misc]
+                task.cancel()
+                await asyncio.wait([task])
+                assert task.cancelled() == is_under_way, f"at step {step}: {task!r}"
+                await use(zk, other)
+                try:
+                    while left():  # noqa: ASYNC110
+                        await asyncio.sleep(0.001)
+                except asyncio.CancelledError:
+                    raise AssertionError(f"left behind at step {step}: {left()}") from None
+            if not is_under_way:
+                return step - 1
     raise AssertionError(f"still going on after {MOST_STEPS} steps")
 
 
