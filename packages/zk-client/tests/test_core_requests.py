@@ -277,14 +277,14 @@ def test_a_lost_write_whose_answers_end_every_connection_is_unknown_after_the_se
     pair.open()
     call = pair.submit(pair.operations.set("/a", b"x"))
     pair.close()
-    for _ in range(4):
+    for _ in range(10):
         assert not call.done
         pair.reopen()
         pair.agree()
-        pair.wait_for(1.0)
+        pair.wait_for(0.5)
         pair.close()
     assert not call.done
-    pair.wait_for(5.1)
+    pair.wait_for(4.1)
     assert outcome_of(call) is Outcome.UNKNOWN
     assert pair.core.state is SessionState.SUSPENDED
 

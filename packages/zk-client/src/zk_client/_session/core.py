@@ -26,7 +26,7 @@ from zk_wire import (
 from ..calls import Call
 from ..states import SessionState
 from .actions import Disconnect, Probe
-from .machine import CLOSING, CONNECTING, HANDSHAKE, IDLE, MOST_LOSSES, PREPARING, READY, UNIMPLEMENTED, WAITING
+from .machine import CLOSING, CONNECTING, HANDSHAKE, IDLE, MOST_INTERRUPTIONS, PREPARING, READY, UNIMPLEMENTED, WAITING
 from .steps import Step
 from .watches import CHILD, DATA, EXIST
 from .wishes import Wishes
@@ -257,7 +257,7 @@ class SessionCore(Wishes):
         if self.config.resolve_timeout is not None:
             return lost.since + self.config.resolve_timeout
         # As long as the session may be resumed; but the answers may be what ends the connections.
-        return lost.since + self.timers.timeout if lost.interruptions >= MOST_LOSSES else None
+        return lost.since + self.timers.timeout if lost.interruptions >= MOST_INTERRUPTIONS else None
 
     def deadline(self) -> float | None:
         """When `tick` must be called at the latest; None when nothing is due."""

@@ -64,6 +64,8 @@ UNIMPLEMENTED = UnimplementedError.code
 STOPPED, CLOSED, CANCELLED = "stopped", "stopped, and its session closed", "its connecting task was cancelled"
 # A read is sent again after a lost connection, but not for ever: its own reply may be what ends the connections.
 MOST_LOSSES = 4
+# So are the questions after a lost write, and oftener: what is at stake is whether a write was applied.
+MOST_INTERRUPTIONS = 10
 
 
 class SessionConfig(NamedTuple):
