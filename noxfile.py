@@ -365,6 +365,12 @@ def bench_recipes(session: nox.Session) -> None:
 
 
 @nox.session
+def bench_history(session: nox.Session) -> None:
+    """The benchmark of the history checks; `-- --quick` for a tenth of the operations."""
+    run_benchmarks(session, "history")
+
+
+@nox.session
 def bench_observers(session: nox.Session) -> None:
     """What observers cost a client, in instructions per get; `-- --quick` for one workload of three."""
     run_benchmarks(session, "observers")

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     )
     from .faults import FaultProxy, MemoryFaults
     from .harness import ZooKeeperHarness, ZooKeeperTestCase
+    from .history import History
 
 __all__ = [
     "Choice",
@@ -33,6 +34,7 @@ __all__ = [
     "EmbeddedServer",
     "EnsembleSettings",
     "FaultProxy",
+    "History",
     "MemoryEnsemble",
     "MemoryFaults",
     "MemoryServer",
@@ -54,6 +56,10 @@ def __getattr__(name: str) -> object:
         from . import faults
 
         return getattr(faults, name)
+    if name == "History":
+        from .history import History
+
+        return History
     if name in ("ZooKeeperHarness", "ZooKeeperTestCase"):
         from . import harness
 

@@ -1,7 +1,8 @@
-"""The command line: `python -m zk_testing serve [--port 2181] [--version 3.9]`.
+"""The command line: `python -m zk_testing serve [--port 2181] [--version 3.9]`, and `check` for histories.
 
-Rule: prints one line when it serves, the connection string, and serves until it is interrupted (Ctrl-C) or told to end
-(SIGTERM); both are a clean end, with exit code 0. What cannot be served is one line on stderr, with exit code 2.
+Rule of `check`: `history/command.py` says it. Of `serve`: prints one line when it serves, the connection string, and
+serves until it is interrupted (Ctrl-C) or told to end (SIGTERM); both are a clean end, with exit code 0. What cannot be
+served is one line on stderr, with exit code 2.
 
 A server that is started again has lost its data. Its zxids are above those of the one before all the same: a client
 that knew that one then finds its session expired, which it can handle; a server behind what it has seen would refuse
@@ -19,6 +20,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from .embedded import EmbeddedServer, Settings
+from .history import command
 
 __all__ = ["main"]
 
@@ -26,7 +28,7 @@ _WAIT = 1.0  # seconds after which Ctrl-C is heard on Windows
 
 
 def main(arguments: Sequence[str] | None = None, *, until: threading.Event | None = None) -> int:
-    """Serve until interrupted (or until an event is set); return the exit code."""
+    """Run a command; return its exit code. `serve` ends when it is interrupted, or when an event is set."""
     parser = argparse.ArgumentParser(prog="python -m zk_testing", description="ZooKeeper for tests.")
     commands = parser.add_subparsers(dest="command", required=True)
     serve = commands.add_parser("serve", help="serve an embedded ZooKeeper, without Java, data in memory")
@@ -34,7 +36,15 @@ def main(arguments: Sequence[str] | None = None, *, until: threading.Event | Non
     serve.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)")
     serve.add_argument("--version", default="3.9", help='whose behaviour, as "3.8" or "3.8.4" (default: %(default)s)')
     serve.add_argument("--tick", type=int, default=200, metavar="MS", help="tickTime in ms (default: %(default)s)")
+    check = commands.add_parser("check", help="check recorded histories: could a correct service have done this?")
+    command.add_arguments(check)
     options = parser.parse_args(arguments)
+    if options.command == "check":
+        return command.run(options)
+    return _serve(options, until)
+
+
+def _serve(options: argparse.Namespace, until: threading.Event | None) -> int:
     try:
         settings = Settings(version=options.version, tick_ms=options.tick, first_zxid=_first_zxid())
         server = EmbeddedServer(port=options.port, host=options.host, settings=settings)
