@@ -1,15 +1,19 @@
-"""Transactions whose outcome is known at the end, because they create a node that nobody else can have made.
+"""What was agreed on, and transactions whose outcome is known at the end.
 
-Rule: the witness is an ephemeral node of ours under a GUID of its own. Once the session is served by another
-connection, what was sent over the old one is settled, and whether the witness is there tells of the whole transaction.
-A port resolves what it can by itself; this resolves the rest.
+Rule: before an answer proves that something is not there, the ensemble has agreed that the server who gives it is not
+behind. `sync` does not do: a leader that was deposed and has not noticed answers it by itself, from the past.
+
+A transaction is known by its witness, an ephemeral node of ours under a GUID of its own. Once the session is served by
+another connection, what was sent over the old one is settled, and whether the witness is there tells of the whole
+transaction. A port resolves what it can by itself; this resolves the rest.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from zk_wire import ConnectionLostError, CreateResult, OperationTimeoutError, Outcome
+from zk_client import TransactionFailedError
+from zk_wire import CheckVersionRequest, ConnectionLostError, CreateResult, OperationTimeoutError, Outcome
 
 from ._waiting import DEAD, FIRST_PAUSE, LONGEST_PAUSE, PASSING
 
@@ -18,6 +22,14 @@ if TYPE_CHECKING:
 
     from zk_client import Operation, Port
     from zk_wire import Stat
+
+
+async def catch_up(port: Port) -> None:
+    """Have this session's next reads show all that was committed before. Raises as `Port.commit` does for a loss."""
+    try:
+        await port.commit([CheckVersionRequest("/", -1)])
+    except TransactionFailedError:
+        pass  # there is no such node below a chroot that is not there, and that was agreed on too
 
 
 async def commit_witnessed(port: Port, operations: Sequence[Operation], witness: str, session_id: int) -> Stat | None:
@@ -38,7 +50,7 @@ async def commit_witnessed(port: Port, operations: Sequence[Operation], witness:
     pause = FIRST_PAUSE
     while port.session_id == session_id and port.state not in DEAD:
         try:
-            await port.sync(witness)
+            await catch_up(port)
             stat = await port.exists(witness)
         except OperationTimeoutError:
             break

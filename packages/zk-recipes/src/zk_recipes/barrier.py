@@ -14,6 +14,7 @@ from zk_client import Face, attribute, blocking
 from zk_wire import NodeExistsError, NoNodeError, Outcome, check_path
 
 from ._deciding import patience_for
+from ._settling import catch_up
 from ._waiting import PASSING, WAITING, check_timeout
 from .errors import RecipeTimeoutError
 
@@ -116,7 +117,7 @@ class AsyncBarrier:
                     if patience.port.session_id != session_id:
                         # Another server may not have heard of the barrier yet.
                         session_id = patience.port.session_id
-                        await patience.port.sync(self._path)
+                        await catch_up(patience.port)
                     if await patience.port.exists(self._path, watch) is None:
                         return True
                     while watch.event is None:

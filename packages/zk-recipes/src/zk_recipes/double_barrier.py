@@ -48,6 +48,7 @@ from zk_wire import (
 from ._deciding import ensure, patience_for
 from ._holding import Holding, OwnNode
 from ._queue import RELEASE_BOUND
+from ._settling import catch_up
 from ._waiting import PASSING, WAITING, Patience, check_timeout
 from .errors import LockInUseError, LockLostError, RecipeTimeoutError
 
@@ -236,7 +237,7 @@ class AsyncDoubleBarrier:
                     continue
                 if port.session_id != session_id:
                     session_id = port.session_id
-                    await port.sync(place.path)
+                    await catch_up(port)
                 there = sorted(set(await port.get_children(place.path)).intersection(listed) - {place.name})
                 if not there:
                     return
@@ -393,7 +394,7 @@ class _Entering:
 
     async def _find(self, port: Port, place: _Place) -> None:
         """See whether a node is there whose reply was lost, in the same session."""
-        await port.sync(place.path)
+        await catch_up(port)
         stat = await port.exists(place.node.path)
         if stat is None:
             self.place = None
@@ -431,7 +432,7 @@ class _Entering:
 
     async def _bury(self, port: Port, place: _Place) -> None:
         """Delete our node of a session that has ended: it may be there for a moment yet, and must not be counted."""
-        await port.sync(place.path)
+        await catch_up(port)
         try:
             await port.delete(place.node.path)
         except NoNodeError:
@@ -455,7 +456,7 @@ class _Entering:
             if not isinstance(refused.error, (NoNodeError, NodeExistsError)):
                 raise refused.error from refused
             # Somebody has gone, or was faster, and this server may not know yet.
-            await port.sync(place.path)
+            await catch_up(port)
 
 
 class DoubleBarrier(Face[AsyncDoubleBarrier]):

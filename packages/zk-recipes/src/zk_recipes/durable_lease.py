@@ -40,6 +40,7 @@ from zk_wire import (
 )
 
 from ._holding import NOTICE
+from ._settling import catch_up
 from ._waiting import PASSING, Patience, check_timeout
 from .errors import LockCancelledError, LockInUseError, LockLostError, LockTimeout
 from .lease import check_duration
@@ -434,7 +435,7 @@ class AsyncDurableLease:
         """Delete what somebody who gives up may have claimed. What cannot be done at once goes on in the background."""
         port = self._port.until(self._port.now() + BOUND)
         try:
-            await port.sync(self._parent)
+            await catch_up(port)
             for name in await self._claims(port):
                 if name in sent:
                     await port.delete(join_path(self._parent, name))

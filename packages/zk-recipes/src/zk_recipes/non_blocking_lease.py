@@ -32,6 +32,7 @@ from zk_wire import (
     join_path,
 )
 
+from ._settling import catch_up
 from ._waiting import PASSING, Patience
 from .errors import LockLostError
 from .lock import AsyncLock
@@ -199,7 +200,7 @@ class AsyncNonBlockingLease:
         try:
             while True:
                 try:
-                    await patience.port.sync(node)
+                    await catch_up(patience.port)
                     data, _ = await patience.port.get(node)
                 except NoNodeError:
                     return False
