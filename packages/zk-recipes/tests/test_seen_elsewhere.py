@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from data_world import DataWorld
 from sim_world import PATH, World, lock
+from simulated import SimulationFailedError
 
 from zk_client import TransactionFailedError
 from zk_recipes import AsyncLockingQueue, LockTimeout, _claims
@@ -19,7 +20,6 @@ from zk_recipes import lock as lock_module
 from zk_recipes._claims import Claims
 from zk_recipes._queue import Attempt
 from zk_recipes._waiting import Patience
-from simulated import SimulationFailedError
 
 Check = Callable[[], None]
 
