@@ -210,6 +210,87 @@ def test_a_worker_that_lost_its_claim_completes_nothing() -> None:
     alone(body)
 
 
+def test_the_block_of_a_job_is_cancelled_before_its_lease_ends() -> None:
+    world = DataWorld()
+    left: list[float] = []
+
+    async def work(queue: AsyncWorkQueue) -> None:
+        job = await queue.claim()
+        assert job is not None
+        async with job:
+            try:
+                await world.sim.sleep(3600.0)
+            finally:
+                left.append(job.lease_remaining)
+
+    async def body() -> None:
+        mine, other = (AsyncWorkQueue(client, PATH) for client in world.clients)
+        await mine.put(b"1")
+        working = world.sim.spawn(expect_loss(work(mine)), "worker", home=world.clients[0])
+        await world.sim.sleep(1.0)
+        world.clients[0].cut(60.0)
+        job = await other.claim()
+        assert left and left[0] > 0, "somebody else has the job before the block has ended"
+        assert job is not None and await job.complete()
+        await working.join()
+
+    world.finish(body())
+
+
+async def expect_loss(body: Coroutine[object, None, None]) -> None:
+    with pytest.raises(LockLostError):
+        await body
+
+
+def test_a_worker_is_told_that_its_job_is_lost_before_another_has_it() -> None:
+    world = DataWorld()
+    told: list[float] = []
+
+    async def body() -> None:
+        mine, other = (AsyncWorkQueue(client, PATH) for client in world.clients)
+        await mine.put(b"1")
+        lost = await mine.claim(on_lost=lambda: told.append(world.sim.now()))
+        assert lost is not None
+        await world.sim.sleep(1.0)
+        world.clients[0].cut(60.0)
+        job = await other.claim()
+        assert len(told) == 1 and not lost.is_held
+        assert job is not None and await job.complete() and not await lost.complete()
+        await mine.put(b"2")
+        job = await other.claim(on_lost=lambda: told.append(0.0))
+        assert job is not None and await job.complete()
+        await world.sim.sleep(100.0)
+        assert len(told) == 1, "told of the loss of a job that was completed"
+
+    world.finish(body())
+
+
+def test_a_job_whose_block_ends_without_completing_it_is_free_again() -> None:
+    world = DataWorld()
+
+    async def fail(job: AsyncJob) -> None:
+        async with job:
+            raise KeyError
+
+    async def body() -> None:
+        mine, other = (AsyncWorkQueue(client, PATH) for client in world.clients)
+        await mine.put(b"1")
+        first = await mine.claim()
+        assert first is not None
+        with pytest.raises(KeyError):
+            await fail(first)
+        assert not first.is_held
+        with pytest.raises(LockLostError):
+            await fail(first)
+        second = await other.claim(timeout=1.0)
+        assert second is not None and second.tries == 2
+        async with second:
+            assert await second.complete(b"done")
+        assert await other.result(second.id) == b"done" and await mine.depth() == 0
+
+    world.finish(body())
+
+
 def test_a_job_that_fails_too_often_is_put_aside() -> None:
     async def body(queue: AsyncWorkQueue, world: DataWorld) -> None:
         bad = await queue.put(b"bad", priority=1)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         UnreadableDataError,
         WatchInUseError,
     )
+    from .job import AsyncJob, Job
     from .lease import AsyncLease, Lease
     from .lock import AsyncLock, Lock
     from .locking_queue import AsyncLockingQueue, LockingQueue
@@ -54,7 +55,7 @@ if TYPE_CHECKING:
     from .semaphore import AsyncSemaphore, Semaphore
     from .shared_value import AsyncSharedValue, SharedListening, SharedReading, SharedValue
     from .watchers import AsyncChildrenWatch, AsyncDataWatch, ChildrenWatch, DataWatch
-    from .work_queue import AsyncJob, AsyncWorkQueue, Job, WorkQueue
+    from .work_queue import AsyncWorkQueue, WorkQueue
 
 # Which module each name is loaded from.
 _ROOMS = {
@@ -67,7 +68,7 @@ _ROOMS = {
     "AsyncDurableLease": "durable_lease",
     "AsyncElection": "election",
     "AsyncGroupMembership": "membership",
-    "AsyncJob": "work_queue",
+    "AsyncJob": "job",
     "AsyncLease": "lease",
     "AsyncLock": "lock",
     "AsyncLockingQueue": "locking_queue",
@@ -102,7 +103,7 @@ _ROOMS = {
     "DurableLease": "durable_lease",
     "Election": "election",
     "GroupMembership": "membership",
-    "Job": "work_queue",
+    "Job": "job",
     "JobFailedError": "errors",
     "Lease": "lease",
     "Lock": "lock",

@@ -16,9 +16,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from zk_client import Face, TransactionFailedError, attribute, blocking, direct, run_blocking
+from zk_client import Face, TransactionFailedError, attribute, blocking, run_blocking
 from zk_wire import (
-    CheckVersionRequest,
     CreateMode,
     CreateRequest,
     DeleteRequest,
@@ -30,7 +29,6 @@ from zk_wire import (
 from ._claims import Claim, Claims
 from ._deciding import commit, ensure, is_undecided, patience_for
 from ._entries import check_priority, check_value, numbers_are_exhausted, order
-from ._holding import Holding
 from ._queue import RELEASE_BOUND
 from ._waiting import PASSING, WAITING, Patience, check_timeout
 from .errors import (
@@ -40,6 +38,7 @@ from .errors import (
     RecipeTimeoutError,
     UndecidedError,
 )
+from .job import AsyncJob, Job, job_id_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -52,91 +51,6 @@ if TYPE_CHECKING:
 # What one reply holds of names of this length, with room to spare: servers send at most 1,048,575 bytes.
 MOST_ENTRIES = 10_000
 _PATTERN = re.compile(r"([0-9a-f]{32})-(\d{3})-(\d{10}|-\d{9,10})\Z", re.ASCII)
-
-
-class AsyncJob:
-    """A job that was claimed. id: which.   data: what is to be done.   tries: how often it was claimed, with this time.
-
-    An object is given by `AsyncWorkQueue.claim`, and is of use to one worker, once.
-    """
-
-    def __init__(self, queue: AsyncWorkQueue, claim: Claim, holding: Holding) -> None:
-        self.id = job_id_of(claim.name)
-        self.data = claim.data
-        self.tries = claim.tries
-        self._queue = queue
-        self._claim = claim
-        self._holding = holding
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.id} {'held' if self.is_held else 'not held'}>"
-
-    @property
-    def is_held(self) -> bool:
-        """Whether the job is ours, as far as can be known without asking; never true after the lease has ended."""
-        return self._holding.is_valid
-
-    @property
-    def token(self) -> int:
-        """The fencing token: the zxid of the claim, less than that of any later claim."""
-        return self._claim.node.czxid
-
-    @property
-    def lease_remaining(self) -> float:
-        """Seconds for which nobody else can get the job, even if the connection is gone; 0.0 when it is not held."""
-        return self._holding.lease_remaining
-
-    def guard(self) -> CheckVersionRequest:
-        """Return an operation for a transaction that lets it succeed only while the job is ours.
-
-        Raises LockLostError when it is not.
-        """
-        return self._holding.guard()
-
-    async def complete(
-        self, result: bytes = b"", effects: Sequence[Operation] = (), timeout: float | None = None
-    ) -> bool:
-        """Finish the job: delete it, write its result and apply *effects*, in one transaction.
-
-        result: for `AsyncWorkQueue.result`.   effects: operations on other nodes; an empty ACL is the client's default.
-        timeout: seconds, a total; None waits until the server has answered, or the session ended.
-        Returns True when this call did all of it, False when the job was not ours any more, and nothing was done.
-        Raises TransactionFailedError when an effect is refused (its index is that of the effect), and
-        RecipeTimeoutError, after both of which nothing was done and the job is still held; UndecidedError; the client's
-        errors where waiting cannot help.
-        """
-        check_value(self._queue.path, result)
-        check_timeout(timeout)
-        if self._holding.ended:
-            return False
-        keep = answered = False
-        try:
-            completed = await self._queue._complete(self._claim, result, effects, timeout)
-            answered = True
-        except (RecipeTimeoutError, TransactionFailedError):
-            keep = True
-            raise
-        finally:
-            if not keep:
-                self._let_go()
-                if not answered:
-                    self._queue._abandon(self._claim)
-        return completed
-
-    async def release(self) -> bool:
-        """Give the job back for another try, by anybody; True when it was held until now.
-
-        Waits at most a few seconds for the server; the client does the rest in the background.
-        """
-        was_held = self._holding.is_valid
-        if self._holding.ended:
-            return False
-        self._let_go()
-        return await self._queue._give_back(self._claim) and was_held
-
-    def _let_go(self) -> None:
-        self._holding.end()
-        self._holding.wake.set()
 
 
 class AsyncWorkQueue:
@@ -302,11 +216,14 @@ class AsyncWorkQueue:
 
     # For workers
 
-    async def claim(self, timeout: float | None = None) -> AsyncJob | None:
+    async def claim(
+        self, timeout: float | None = None, *, on_lost: Callable[[], object] | None = None
+    ) -> AsyncJob | None:
         """Claim the next free job; None when there was none in time.
 
         timeout: seconds, a total; None waits for a job without a bound. What was claimed is given back when the caller
-        is cancelled. Raises the client's errors where waiting cannot help.
+        is cancelled.   on_lost: called once when the job is lost while it is held, at the latest when the lease ends;
+        it costs a worker and a watch for as long, and runs there. Raises the client's errors where waiting cannot help.
         """
         check_timeout(timeout)
         patience = patience_for(self._port, self._path, "claiming from queue", timeout)
@@ -316,7 +233,7 @@ class AsyncWorkQueue:
                 if claim is None:
                     return None
                 if self._max_tries is None or claim.tries <= self._max_tries:
-                    return AsyncJob(self, claim, Holding(self._port, self._path, claim.node, "job of queue"))
+                    return AsyncJob(self, self._port, claim, on_lost)
                 await self._bury(patience, claim)
         except RecipeTimeoutError:
             return None
@@ -449,26 +366,6 @@ class AsyncWorkQueue:
         return await self._claims.give_back(claim, RELEASE_BOUND)
 
 
-class Job(Face[AsyncJob]):
-    """A job that was claimed (threads and gevent). id: which.   data: what is to be done.   tries: how often claimed.
-
-    The blocking face of AsyncJob; given by `WorkQueue.claim`.
-    """
-
-    complete = blocking(AsyncJob.complete)
-    release = blocking(AsyncJob.release)
-    guard = direct(AsyncJob.guard)
-    is_held = attribute(AsyncJob, lambda job: job.is_held)
-    token = attribute(AsyncJob, lambda job: job.token)
-    lease_remaining = attribute(AsyncJob, lambda job: job.lease_remaining)
-
-    def __init__(self, body: AsyncJob) -> None:
-        super().__init__(body)
-        self.id = body.id
-        self.data = body.data
-        self.tries = body.tries
-
-
 class WorkQueue(Face[AsyncWorkQueue]):
     """A queue of jobs with results (threads and gevent).
 
@@ -499,24 +396,20 @@ class WorkQueue(Face[AsyncWorkQueue]):
     revive = blocking(AsyncWorkQueue.revive)
     path = attribute(AsyncWorkQueue, lambda queue: queue.path)
 
-    def claim(self, timeout: float | None = None) -> Job | None:
+    def claim(self, timeout: float | None = None, *, on_lost: Callable[[], object] | None = None) -> Job | None:
         """Claim the next free job; None when there was none in time.
 
         timeout: seconds, a total; None waits for a job without a bound. What was claimed is given back when the caller
-        is cancelled. Raises the client's errors where waiting cannot help.
+        is cancelled.   on_lost: called once when the job is lost while it is held, at the latest when the lease ends;
+        it costs a worker and a watch for as long, and runs there. Raises the client's errors where waiting cannot help.
         """
-        job = run_blocking(self._body.claim(timeout))
+        job = run_blocking(self._body.claim(timeout, on_lost=on_lost))
         return None if job is None else Job(job)
 
 
 def in_order(children: Iterable[str]) -> list[str]:
     """The jobs among children, the most urgent first, and the oldest first among equals."""
     return order({name: (match[2], match[3]) for name in children if (match := _PATTERN.fullmatch(name))})
-
-
-def job_id_of(name: str) -> str:
-    """The id in the name of a job's node."""
-    return name[:32]
 
 
 def check_job_id(job_id: str) -> None:

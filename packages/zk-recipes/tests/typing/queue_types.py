@@ -43,6 +43,9 @@ def work(client: Client) -> None:
     assert_type(job.is_held, bool)
     assert_type(job.complete(b"done", [SetDataRequest("/b", b"", 1)]), bool)
     assert_type(job.release(), bool)
+    assert_type(queue.claim(on_lost=lambda: None), Job | None)
+    with job as held:
+        assert_type(held, Job)
     assert_type(queue.result("0" * 32, timeout=1.0), bytes)
     assert_type(queue.dead_letters(), list[str])
     assert_type(queue.revive("0" * 32), bool)
@@ -58,4 +61,6 @@ async def awaited(client: HasPort) -> None:
     assert_type(job, AsyncJob | None)
     assert job is not None
     assert_type(await job.complete(), bool)
+    async with job as held:
+        assert_type(held, AsyncJob)
     job.release()  # type: ignore[unused-coroutine]  # pyright: ignore[reportUnusedCoroutine]
