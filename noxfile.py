@@ -28,7 +28,7 @@ SHAPES = [*NAMES, "vendored", "vendored-by-tool"]  # the last two: zk-recipes co
 DIST = ROOT / "dist"
 RESULTS = ROOT / ".nox" / "results"
 # Where everything was run at full length already.
-SHORT = {"CI": "", "ZK_SIM_SCHEDULES": "60"}
+SHORT = {"CI": "", "ZK_SIM_SCHEDULES": "20"}
 
 # Exact where another release of the tool may find other faults in the same sources.
 RUFF = "ruff==0.17.6"

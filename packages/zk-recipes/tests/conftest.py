@@ -1,4 +1,4 @@
-"""Fixtures of the tests on running servers, embedded and real: clients that are stopped.
+"""Fixtures of the tests on running servers, embedded and real: clients that are stopped; and which tests are slow.
 
 That they leave nothing behind is what the plugin of zk-testing looks for after each test.
 """
@@ -13,6 +13,13 @@ import pytest
 if TYPE_CHECKING:
     from zk_client import Client
     from zk_testing.member import ZooKeeperServer
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What shows that a search finds what it is there for takes long, and says nothing new of a copy of the package."""
+    for item in items:
+        if item.name.startswith("test_the_search_"):
+            item.add_marker("slow")
 
 
 @pytest.fixture
