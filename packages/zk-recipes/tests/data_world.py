@@ -78,3 +78,16 @@ class DataWorld(World):
         self.sim.run()
         if leaks := self.leaks():
             self.sim.refute(f"left behind: {', '.join(leaks)}")
+
+
+def lose_next_commit(world: DataWorld, client: Client) -> None:
+    """Lose the next transaction of a client, with the connection, and let it give up looking before it is back."""
+    core = client.zk.handler.core
+    core.config = core.config._replace(resolve_timeout=0.05)
+
+    def lose(what: str) -> None:
+        if what.startswith("commit"):
+            client.on_request = None
+            client.cut(1.0)
+
+    client.on_request = lose

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 
 import pytest
-from data_world import FAULTS, CancelledByTestError, DataWorld
+from data_world import FAULTS, CancelledByTestError, DataWorld, lose_next_commit
 from sim_world import Client, World
 from simulated import Faults, SimulationFailedError, faults_of
 
@@ -100,6 +100,20 @@ def test_only_the_end_of_a_session_leaves_doubt() -> None:
     for seed in range(SCHEDULES // 20):
         doubts += len(search(seed, faults=faults_of(0.4, 10, ("lose reply", "lose request"))).finished)
     assert doubts
+
+
+def test_what_is_read_while_the_session_lives_proves_nothing_of_an_undecided_addition() -> None:
+    world = DataWorld(clients=1)
+
+    async def body() -> None:
+        counter = AsyncCounter(world.clients[0], PATH)
+        await counter.add(1)
+        lose_next_commit(world, world.clients[0])
+        with pytest.raises(UndecidedError):
+            await counter.add(1)
+        assert await counter.get() == 1
+
+    world.finish(body())
 
 
 @pytest.mark.parametrize("kind", ["lose reply", "freeze", "cut"])

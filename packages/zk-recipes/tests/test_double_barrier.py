@@ -310,6 +310,29 @@ def test_what_is_left_of_an_ended_session_is_not_counted(
     assert bool(counted_twice) == (entering is ForgetsTheOldNode)
 
 
+def test_a_member_that_gave_up_and_comes_again_counts_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = DataWorld(0, 2)
+
+    async def body() -> None:
+        (mine, _) = members(world, 2)
+        # The client has not come to it yet, when the member comes again.
+        monkeypatch.setattr(type(world.clients[0].port), "background_delete", lambda *_: None)
+        entered = world.sim.spawn(mine.enter(timeout=2.0), "alone")
+        await world.sim.sleep(1)
+        world.clients[0].cut(3.0)
+        assert await entered.join() is False
+        assert len(world.queue(ROUND)) == 1
+        assert await mine.enter(timeout=10.0) is False
+        assert world.queue(ROUND) == []
+
+    world.finish(body())
+
+
+@pytest.mark.parametrize("seed", [1163])
+def test_the_impatient_are_counted_once(seed: int) -> None:
+    search(seed, impatient=True)
+
+
 def test_one_too_many_waits_for_the_next_round() -> None:
     world = DataWorld(0, 4)
 

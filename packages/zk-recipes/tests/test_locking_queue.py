@@ -6,7 +6,7 @@ import os
 from collections import Counter as Tally
 
 import pytest
-from data_world import FAULTS, CancelledByTestError, DataWorld
+from data_world import FAULTS, CancelledByTestError, DataWorld, lose_next_commit
 from sim_world import Client
 from simulated import Faults, SimulationFailedError, TaskCancelled
 
@@ -331,6 +331,22 @@ def test_cancelling_finds_who_forgets_claims_whose_reply_was_lost() -> None:
         except (SimulationFailedError, AssertionError):
             return
     pytest.fail("nothing found")
+
+
+def test_what_is_read_while_the_session_lives_proves_nothing_of_an_undecided_consume() -> None:
+    world = DataWorld(0, 1)
+
+    async def body() -> None:
+        queue = AsyncLockingQueue(world.clients[0], PATH)
+        await queue.put(b"1")
+        await queue.get()
+        lose_next_commit(world, world.clients[0])
+        with pytest.raises(UndecidedError):
+            await queue.consume()
+        # It was lost on its way, and nobody holds the entry any more.
+        assert await queue.get(5) == b"1" and await queue.consume() is True
+
+    world.finish(body())
 
 
 def test_a_timeout_of_consume_keeps_the_entry() -> None:

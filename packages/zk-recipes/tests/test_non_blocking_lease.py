@@ -87,6 +87,8 @@ def compete(seed: int, make: Claiming = lease, faults: Faults = NO_FAULTS) -> No
             except (CancelledByTestError, ZooKeeperError) as error:
                 world.sim.note(client.name, f"fails: {error!r}")
                 assert mine.end in (None, had), "a claim that failed counts as made"
+                lost = isinstance(error, LockLostError)
+                assert not lost, "what nobody asked to hold is said to be lost"
                 continue
             if obtained:
                 world.sim.note(client.name, f"obtains {mine.path}")

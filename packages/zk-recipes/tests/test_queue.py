@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 
 import pytest
-from data_world import FAULTS, CancelledByTestError, DataWorld
+from data_world import FAULTS, CancelledByTestError, DataWorld, lose_next_commit
 from sim_world import Client
 from simulated import Faults, SimulationFailedError, TaskCancelled, faults_of
 
@@ -315,6 +315,19 @@ def test_a_timeout_is_a_total(seed: int) -> None:
         assert await drain(queue) == [b"1"]
 
     alone(body, seed)
+
+
+def test_what_is_read_while_the_session_lives_proves_nothing_of_an_undecided_get() -> None:
+    # The request may still be under way, and the server that is asked may lag behind.
+    async def body(queue: AsyncQueue, world: DataWorld) -> None:
+        await queue.put(b"1")
+        lose_next_commit(world, world.clients[0])
+        session = world.clients[0].session_id
+        with pytest.raises(UndecidedError) as caught:
+            await queue.get()
+        assert caught.value.data == b"1" and world.clients[0].session_id == session
+
+    alone(body)
 
 
 @pytest.mark.parametrize(

@@ -143,8 +143,10 @@ def test_the_search_finds_a_naive_semaphore(leases: type[_Leases], symptom: str)
         try:
             search(seed, leases)
         except SimulationFailedError as failure:
+            if any(word in failure.reason for word in symptom.split("|")):
+                return
             found.append(failure.reason)
-    assert any(word in reason for reason in found for word in symptom.split("|")), found[:3]
+    pytest.fail(f"not found, but: {found[:3]}")
 
 
 def test_the_search_finds_a_semaphore_that_does_not_check_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,5 +161,7 @@ def test_the_search_finds_a_semaphore_that_does_not_check_its_number(monkeypatch
         try:
             search(seed, faults=faults_of(rate=0.0, limit=0))
         except SimulationFailedError as failure:
+            if "a lease too many" in failure.reason:
+                return
             found.append(failure.reason)
-    assert any("a lease too many" in reason for reason in found), found[:3]
+    pytest.fail(f"not found, but: {found[:3]}")

@@ -34,7 +34,7 @@ from zk_wire import (
     join_path,
 )
 
-from ._deciding import commit, ensure, is_undecided, patience_for
+from ._deciding import commit, ensure, is_undecided, may_be_proved, patience_for
 from ._holding import OwnNode
 from ._waiting import PASSING, WAITING, Patience
 from .errors import LockTimeout, RecipeTimeoutError, UndecidedError
@@ -255,7 +255,7 @@ class Claims:
                 return False
             except PASSING as error:
                 if is_undecided(error):
-                    if await self.is_there(patience, path):
+                    if may_be_proved(patience.port, claim.node.session_id) and await self.is_there(patience, path):
                         return False
                     raise UndecidedError(self._path, "consuming an entry", claim.data) from error
                 await patience.pause()

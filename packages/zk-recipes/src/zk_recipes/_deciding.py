@@ -2,7 +2,8 @@
 
 Rule: a write goes out in a transaction with a marker, so that the port can tell what became of it for as long as the
 session lives. A refusal is an error of its own; "not applied" may be tried again at once; what nobody can tell (the
-session, or the time, ended while the reply was lost) becomes an `UndecidedError`, unless the caller finds proof.
+session, or the time, ended while the reply was lost) becomes an `UndecidedError`, unless the caller finds proof. There
+is none in what is read while the session lives: the write may still be under way, and a server may show the past.
 
 The markers lie beside the recipe's own nodes, because other implementations take every child for one of theirs.
 """
@@ -74,6 +75,11 @@ async def ensure(port: Port, path: str) -> None:
 def is_undecided(error: ServerError) -> bool:
     """Whether an error leaves open what became of a write."""
     return error.outcome is Outcome.UNKNOWN
+
+
+def may_be_proved(port: Port, session_id: int | None) -> bool:
+    """Whether what is read now tells of an undecided write of that session."""
+    return port.session_id != session_id
 
 
 async def back_off(port: Port, lost: int) -> None:

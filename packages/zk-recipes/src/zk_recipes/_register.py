@@ -29,7 +29,7 @@ from zk_wire import (
     parent_path,
 )
 
-from ._deciding import MARKERS, commit, ensure, is_undecided
+from ._deciding import MARKERS, commit, ensure, is_undecided, may_be_proved
 from ._waiting import PASSING, WAITING, Patience
 from .errors import UndecidedError
 
@@ -79,6 +79,7 @@ class Register:
         """
         port = patience.port
         operations = self._operations(data, seen)
+        session_id = port.session_id
         try:
             results = await commit(port, operations, self._markers)
         except TransactionFailedError as refused:
@@ -94,6 +95,8 @@ class Register:
         except PASSING as error:
             if not is_undecided(error):
                 raise
+            if not may_be_proved(port, session_id):
+                raise UndecidedError(self.path, "a write") from error
             return await self._prove_refused(patience, data, seen, error)
         return self._written(data, seen, results)
 

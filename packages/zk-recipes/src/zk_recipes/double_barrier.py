@@ -29,6 +29,7 @@ from __future__ import annotations
 
 import logging
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from zk_client import Face, SessionClosedError, TransactionFailedError, attribute, blocking, direct
@@ -96,8 +97,10 @@ class AsyncDoubleBarrier:
       ``test_one_too_many_waits_for_the_next_round``.
     - Time-outs are totals, and leave nothing: ``test_a_timeout_of_enter_is_a_total_and_leaves_nothing``.
 
-    What does not: a member that gives up without a connection may be counted until its session ends, and so may one
-    that is cancelled in the moment of ``ready``. An object is one member, in one round at a time.
+    - Nobody is counted twice who gave up and comes again: ``test_a_member_that_gave_up_and_comes_again_counts_once``.
+
+    What does not: a member that gives up without a connection may be counted until its session ends, or it comes again,
+    and so may one that is cancelled in the moment of ``ready``. An object is one member, in one round at a time.
     """
 
     def __init__(self, client: HasPort, path: str, num_clients: int, identifier: str | None = None) -> None:
@@ -116,6 +119,7 @@ class AsyncDoubleBarrier:
         self._needed = num_clients
         self._identifier = identifier or ""
         self._inside: tuple[_Place, Holding, list[str]] | None = None
+        self._leftovers: set[str] = set()  # nodes that were given up, and may be there yet
         # Whoever enters, is inside or leaves has taken the one element.
         self._permit = [None]
 
@@ -165,7 +169,7 @@ class AsyncDoubleBarrier:
             message = f'this object is already entering or inside barrier "{self._path}": leave first'
             raise LockInUseError(self._path, message) from None
         patience = patience_for(self._port, self._path, "entering barrier", timeout)
-        entering = _Entering(self._port, self._path, self._needed, self._identifier)
+        entering = _Entering(self._port, self._path, self._needed, self._identifier, self._leftovers)
         entered: list[str] | None = None
         try:
             try:
@@ -279,14 +283,15 @@ class AsyncDoubleBarrier:
 
 
 class _Entering:
-    """One member's way in. place: its node, if it has one."""
+    """One member's way in. place: its node, if it has one.   leftovers: its nodes of before, kept up to date."""
 
-    def __init__(self, port: Port, path: str, needed: int, identifier: str) -> None:
+    def __init__(self, port: Port, path: str, needed: int, identifier: str, leftovers: set[str]) -> None:
         self.place: _Place | None = None
         self._port = port
         self._path = path
         self._needed = needed
         self._data = identifier.encode()
+        self._leftovers = leftovers
         self._in_doubt = False  # whether our node is there at all
 
     async def enter(self, patience: Patience) -> list[str]:
@@ -372,12 +377,17 @@ class _Entering:
         """Have the client delete whatever node we may have."""
         place, self.place = self.place, None
         if place is not None:
+            self._leftovers.add(place.node.path)
             for session in {place.node.session_id, self._port.session_id}:
                 if session:
                     self._port.background_delete(place.path, place.name, session)
 
     async def _join(self, port: Port) -> _Place:
-        """Create our node in the current round."""
+        """Create our node in the current round, when no other of ours can be counted beside it."""
+        for leftover in sorted(self._leftovers):
+            with suppress(NoNodeError):
+                await port.delete(leftover)
+            self._leftovers.discard(leftover)
         path = await self._current(port)
         name = port.guid()
         # Ours from now on, whatever we hear of it: others may count on a node whose reply was lost.

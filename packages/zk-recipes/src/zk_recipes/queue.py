@@ -28,7 +28,7 @@ from zk_wire import (
     join_path,
 )
 
-from ._deciding import MARKERS, back_off, commit, ensure, is_undecided, patience_for
+from ._deciding import MARKERS, back_off, commit, ensure, is_undecided, may_be_proved, patience_for
 from ._entries import Entries, Found, check_priority, check_value, prefix
 from ._waiting import PASSING, WAITING, Patience, check_timeout
 from .errors import NumbersExhaustedError, UndecidedError
@@ -197,6 +197,7 @@ class AsyncQueue:
             raise
 
     async def _take_out(self, patience: Patience, found: Found, taking: _Taking) -> bool:
+        session_id = patience.port.session_id
         try:
             delete = DeleteRequest(join_path(self._path, found.name), found.version)
             await commit(patience.port, [delete], self._markers)
@@ -211,7 +212,7 @@ class AsyncQueue:
                 if taking.gone:
                     return False
                 raise
-            if await self._is_there(patience, found):
+            if may_be_proved(patience.port, session_id) and await self._is_there(patience, found):
                 return False
             self._entries.discard(found.name)
             if not taking.gone:
