@@ -309,6 +309,42 @@ def test_a_lease_released_while_it_is_renewed_is_not_held() -> None:
         world.run(body(), clean=False)
 
 
+@pytest.mark.parametrize("how", ["time", "stranger", "check", "renew", "away"])
+def test_a_holder_is_told_once_when_its_durable_lease_ends(how: str) -> None:
+    world = World(0, 2)
+    told: list[float] = []
+
+    async def body() -> None:
+        mine = AsyncDurableLease(world.clients[0], PATH, 60.0, on_lost=lambda: told.append(world.sim.now()))
+        await mine.acquire()
+        await world.sim.sleep(30.0)
+        await mine.renew()
+        begun = world.sim.now()
+        await world.sim.sleep(40.0)
+        assert told == []
+        match how:
+            case "stranger" | "check" | "renew":
+                world.server.intrude(claims(world)[0])
+                if how != "stranger":
+                    with pytest.raises(LockLostError):
+                        await (mine.check() if how == "check" else mine.renew())
+                await world.sim.sleep(1.0)
+            case "away":
+                world.clients[0].cut(30.0)
+                await world.sim.sleep(21.0)
+            case _:
+                await world.sim.sleep(21.0)
+        assert len(told) == 1 and told[0] - begun < 60.0
+        assert not mine.is_acquired and mine.token is None and not await mine.release()
+        await world.sim.sleep(60.0)
+        assert await mine.acquire() and await mine.release()
+        await world.sim.sleep(100.0)
+        assert len(told) == 1, "told of a lease that was released"
+
+    world.run(body(), clean=False)
+    assert world.clients[0].leaks() == [] and world.server.watches() == []
+
+
 def test_only_one_of_those_who_wait_watches_a_durable_lease() -> None:
     world = World(0, 6)
 

@@ -4,9 +4,7 @@ Rule: the lease is one node with a time to live. The server counts that from the
 before it sent that write, on its own monotonic clock, and a little faster. So the holder's time is over before the
 server's, and no clocks are compared. (Servers compare their own clocks when another of them becomes the leader.)
 
-Whoever waits queues for a lock first; only the one that has it waits for the node to go, and takes the lease in one
-transaction with the lock's node. Each claim is a node of its own name, a GUID: so a lost reply is looked up and never
-guessed, and a late request of an earlier holder cannot hit the node of a later one.
+How it is taken is told in ``_durable_claims``.
 
 Layout: ``<path>/held/<GUID>``, with a ttl, data: the identifier; ``<path>/queue`` with the nodes of a lock.
 Needs servers of 3.5.4 and newer with ``extendedTypesEnabled``.
@@ -18,7 +16,6 @@ import logging
 from typing import TYPE_CHECKING
 
 from zk_client import (
-    ConfigurationError,
     Face,
     SessionClosedError,
     TransactionFailedError,
@@ -28,38 +25,29 @@ from zk_client import (
 )
 from zk_wire import (
     CheckVersionRequest,
-    CreateMode,
-    CreateTTLRequest,
     NoNodeError,
     Outcome,
-    UnimplementedError,
-    ZooKeeperError,
     check_path,
     join_path,
-    split_path,
 )
 
-from ._holding import NOTICE
-from ._settling import catch_up
+from ._durable_claims import BOUND, DurableClaim, DurableClaims
 from ._waiting import PASSING, Patience, check_timeout
 from .errors import LockCancelledError, LockInUseError, LockLostError, LockTimeout
 from .lease import check_duration
-from .lock import CUT_SHORT, AsyncLock
+from .lock import CUT_SHORT
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
     from typing import Self
 
-    from zk_client import Event, HasPort, Port, Scope
+    from zk_client import HasPort, Scope
 
 log = logging.getLogger(__name__)
 
-HELD = "held"
-QUEUE = "queue"
 # The holder's clock may be slower than the server's by one part in so many.
 DRIFT = 100
-# Seconds for which a renewal or a release waits for the server.
-BOUND = 5.0
 # The longest a server can be told: 2**40 - 1 milliseconds.
 LONGEST = 0xFFFFFFFFFF / 1000
 
@@ -68,22 +56,13 @@ class _TooLate(Exception):  # noqa: N818 - not an error: it ends a wait
     """The time for a release is over."""
 
 
-class _Claim:
-    """The lease as we hold it. until: by the port's clock; a renewal moves it."""
-
-    __slots__ = ("czxid", "node", "until")
-
-    def __init__(self, node: str, czxid: int, until: float) -> None:
-        self.node = node
-        self.czxid = czxid
-        self.until = until
-
-
 class AsyncDurableLease:
     """A claim for `duration` seconds that outlives its session (asyncio, and every other port that suspends).
 
     client: whatever has a port.   path: of the lease, made when missing.   duration: seconds, from 0.001.
     identifier: who holds it, for people and `holder`.
+    on_lost: called once when the lease ends without `release`: its time is over, its node was deleted, or the client
+    was stopped. It costs a task (under threads: a thread) and a watch while the lease is held, and runs there.
 
     What holds, each with the test that keeps it:
 
@@ -94,13 +73,22 @@ class AsyncDurableLease:
     - `token` is greater than that of every earlier holder, and a transaction with `guard` in it is refused once
       somebody else has the lease: ``test_never_two_holders_of_a_durable_lease``.
     - A block of ``async with`` is cancelled before the lease ends, unless it is renewed:
-      ``test_a_block_is_cancelled_when_its_durable_lease_is_nearly_over``.
+      ``test_a_block_is_cancelled_when_its_durable_lease_is_nearly_over``. `on_lost` has been called when it ends:
+      ``test_a_holder_is_told_once_when_its_durable_lease_ends``.
     - Of those who wait, one watches the lease: ``test_only_one_of_those_who_wait_watches_a_durable_lease``.
 
     An object is one contender; a second acquire while it acquires or holds raises LockInUseError.
     """
 
-    def __init__(self, client: HasPort, path: str, duration: float, identifier: str | None = None) -> None:
+    def __init__(
+        self,
+        client: HasPort,
+        path: str,
+        duration: float,
+        identifier: str | None = None,
+        *,
+        on_lost: Callable[[], object] | None = None,
+    ) -> None:
         check_path(path)
         if identifier is not None and not isinstance(identifier, str):
             message = f"identifier must be a str or None, not {type(identifier).__name__}"
@@ -111,13 +99,12 @@ class AsyncDurableLease:
             raise ValueError(message)
         self._port = client.port
         self._path = path
-        self._parent = join_path(path, HELD)
         self._identifier = identifier or ""
-        self._queue = AsyncLock(client, join_path(path, QUEUE), identifier)
+        self._claims = DurableClaims(client, path, self._duration, self._identifier, self._end)
         self._patience: Patience | None = None
-        self._claim: _Claim | None = None
+        self._on_lost = on_lost
+        self._claim: DurableClaim | None = None
         self._scope: Scope | None = None
-        self._left = self._port.event()  # of the block: set when it was left
         # Whoever acquires has taken the one element. A list's pop is atomic, also between threads.
         self._permit = [None]
 
@@ -168,7 +155,10 @@ class AsyncDurableLease:
             sent: dict[str, float] = {}  # When the claims were sent, by GUID: any of them may have been applied.
             acquired = False
             try:
-                acquired = await self._compete(patience, blocking, sent)
+                claim = await self._claims.compete(patience, blocking, sent)
+                if claim is not None:
+                    self._hold(claim)
+                    acquired = True
                 return acquired
             except LockTimeout as late:  # perhaps of the queue, which had only what was left of the time
                 raise LockTimeout(self._path, timeout or 0.0) from late
@@ -177,11 +167,8 @@ class AsyncDurableLease:
             finally:
                 self._patience = None
                 patience.end()
-                if not acquired:
-                    # Whoever was cancelled on the way out of the queue may have taken it already.
-                    self._claim = None
-                    if sent:
-                        await self._port.shielded(self._take_back(sent))
+                if sent and not acquired:
+                    await self._port.shielded(self._claims.take_back(sent))
         finally:
             self._permit.append(None)
 
@@ -195,13 +182,14 @@ class AsyncDurableLease:
         port = self._port.until(self._port.now() + BOUND)
         begun = port.now()
         try:
-            await port.set(claim.node, self._identifier.encode())
+            await port.set(claim.node.path, self._identifier.encode())
         except NoNodeError as error:
             self._forget(claim)
             raise LockLostError(self._path, "its node is gone", "lease") from error
         claim.until = self._end(begun)
-        if self._claim is not claim:
-            raise LockLostError(self._path, "it was released meanwhile", "lease")
+        if claim.ended:
+            self._claims.delete_in_background(claim.node.guid)
+            raise LockLostError(self._path, "it was released meanwhile, or its loss was told", "lease")
 
     async def release(self) -> bool:
         """Give the lease up; True when it was held until now. Waits at most a few seconds for the server.
@@ -209,17 +197,19 @@ class AsyncDurableLease:
         When the server cannot be reached the client goes on trying in the background, for as long as its session lives;
         at the latest the lease ends by itself, `duration` after the last renewal.
         """
-        claim, self._claim = self._claim, None
+        claim = self._claim
         if claim is None:
             return False
-        held = self._port.now() < claim.until
+        held = claim.is_valid
+        if not self._let_go():
+            return False
         gone, may_be_ours = False, False
         patience = Patience(self._port, BOUND, timed_out=_TooLate, cancelled=_TooLate)
         try:
             while not gone:
                 patience.check()
                 try:
-                    await patience.port.delete(claim.node)
+                    await patience.port.delete(claim.node.path)
                     gone = True
                 except NoNodeError as error:
                     gone = True
@@ -232,7 +222,7 @@ class AsyncDurableLease:
         finally:
             patience.end()
             if not gone:
-                self._delete_in_background(split_path(claim.node)[1])
+                self._claims.delete_in_background(claim.node.guid)
         return held
 
     def cancel(self) -> None:
@@ -240,7 +230,7 @@ class AsyncDurableLease:
         patience = self._patience
         if patience is not None:
             patience.cancel()
-            self._queue.cancel()
+            self._claims.queue.cancel()
 
     async def __aenter__(self) -> Self:
         """Acquire, without a bound; raises when that fails."""
@@ -248,8 +238,7 @@ class AsyncDurableLease:
         try:
             scope = self._port.scope()
             if scope.interrupts:
-                self._left = self._port.event()
-                self._port.spawn(self._cut_short(scope, self._left), f"durable lease {self._path} scope")
+                self._port.spawn(self._held().cut_short(scope), f"durable lease {self._path} scope")
                 self._scope = scope
         except BaseException:
             await self._port.shielded(self.release())
@@ -263,21 +252,11 @@ class AsyncDurableLease:
         scope, self._scope = self._scope, None
         cut_short = False
         try:
-            if scope is not None:
-                self._left.set()
-                cut_short = await scope.leave(exc)
+            cut_short = scope is not None and await scope.leave(exc)
         finally:
             await self.release()
         if cut_short:
             raise LockLostError(self._path, CUT_SHORT, "lease") from exc
-
-    async def _cut_short(self, scope: Scope, left: Event) -> None:
-        """Cancel the block of ``async with`` when the lease is lost, or its time is nearly over."""
-        notice = self._duration * NOTICE
-        while not left.is_set() and self.lease_remaining > notice:
-            await left.wait(self.lease_remaining - notice)
-        if not left.is_set():
-            scope.cancel()
 
     # What a holder knows
 
@@ -290,20 +269,20 @@ class AsyncDurableLease:
     def lease_remaining(self) -> float:
         """Seconds for which nobody else can get it; 0.0 when it is not held."""
         claim = self._claim
-        return 0.0 if claim is None else max(claim.until - self._port.now(), 0.0)
+        return 0.0 if claim is None else claim.lease_remaining
 
     @property
     def token(self) -> int | None:
         """The fencing token: the zxid of the node's creation, less than any later holder's. None when not held."""
         claim = self._claim
-        return None if claim is None else claim.czxid
+        return None if claim is None else claim.node.czxid
 
     def guard(self) -> CheckVersionRequest:
         """Return an operation that lets a transaction succeed only while our node is there.
 
         Raises LockLostError when it is not held.
         """
-        return CheckVersionRequest(self._held().node, -1)
+        return CheckVersionRequest(self._held().node.path, -1)
 
     async def check(self) -> None:
         """Make sure, with the leader of the ensemble, that it is held; LockLostError when it is not."""
@@ -319,135 +298,50 @@ class AsyncDurableLease:
 
     async def holder(self) -> str | None:
         """The identifier of whoever has it; None when it is free."""
-        for name in await self._claims(self._port):
+        for name in await self._claims.names(self._port):
             try:
-                data, _ = await self._port.get(join_path(self._parent, name))
+                data, _ = await self._port.get(join_path(self._claims.parent, name))
             except NoNodeError:
                 continue
             return (data or b"").decode(errors="replace")
         return None
 
-    def _held(self) -> _Claim:
+    def _held(self) -> DurableClaim:
         claim = self._claim
-        if claim is None or self._port.now() >= claim.until:
+        if claim is None or not claim.is_valid:
             raise LockLostError(self._path, "it was not acquired, or released, or its time is over", "lease")
         return claim
 
-    def _forget(self, claim: _Claim) -> None:
+    def _forget(self, claim: DurableClaim) -> None:
         """Know that a claim is lost, whoever may have taken another meanwhile."""
-        claim.until = 0.0
+        claim.lose()
+        self._lost(claim)
+        if self._on_lost is None:
+            claim.end()
+
+    def _lost(self, claim: DurableClaim) -> None:
         if self._claim is claim:
             self._claim = None
 
-    # Taking it
-
-    async def _compete(self, patience: Patience, blocking: bool, sent: dict[str, float]) -> bool:
-        while True:
-            patience.check()
-            remaining = patience.remaining
-            if not await self._queue.acquire(blocking, None if remaining is None else max(remaining, 0.0)):
-                return False
-            try:
-                taken = await self._take(patience, blocking, sent)
-            finally:
-                await self._port.shielded(self._queue.release())
-            if taken is not None:
-                return taken
-
-    async def _take(self, patience: Patience, blocking: bool, sent: dict[str, float]) -> bool | None:
-        """Wait for the lease at the head of the queue, and take it; None when our place was lost."""
-        while True:
-            patience.check()
-            try:
-                names = await self._claims(patience.port)
-                if not names:
-                    if not await self._create(patience, sent):
-                        return None
-                    continue
-                if (mine := sent.get(names[0])) is not None and self._end(mine) > self._port.now():
-                    node = join_path(self._parent, names[0])
-                    stat = await patience.port.exists(node)
-                    if stat is not None:
-                        self._claim = _Claim(node, stat.czxid, self._end(mine))
-                        return True
-                    continue
-                if not blocking:
-                    return False
-                if not await self._see_the_end(patience, join_path(self._parent, names[0])):
-                    return None
-            except PASSING:
-                if not blocking:
-                    raise
-                await patience.pause()
-
-    async def _claims(self, port: Port) -> list[str]:
-        """The names of the claims there are: one, or none."""
-        try:
-            return await port.get_children(self._parent)
-        except NoNodeError:
-            return []
-
-    async def _see_the_end(self, patience: Patience, node: str) -> bool:
-        """Wait until a claim is gone, or was renewed; False when our place in the queue was lost."""
-        watch = patience.port.watcher(patience.wake)
-        try:
-            await patience.port.get(node, watch)
-            while watch.event is None:
-                await patience.sleep()
-                if not self._queue.is_acquired:
-                    return False
-        except NoNodeError:
-            pass
-        finally:
-            await self._port.shielded(watch.close())
-        return True
-
-    async def _create(self, patience: Patience, sent: dict[str, float]) -> bool:
-        """Claim, if our place in the queue is still ours; False when it is not."""
-        guid = patience.port.guid()
-        ttl_ms = round(self._duration * 1000)
-        data, mode = self._identifier.encode(), CreateMode.PERSISTENT_WITH_TTL
-        create = CreateTTLRequest(join_path(self._parent, guid), data, (), mode, ttl_ms)
-        sent[guid] = self._port.now()
-        try:
-            await patience.port.commit([self._queue.guard(), create])
-        except LockLostError:
+    def _let_go(self) -> bool:
+        """Hold nothing any more; False when nothing was held, or somebody else has ended it."""
+        claim, self._claim = self._claim, None
+        if claim is None or not claim.end():
             return False
-        except TransactionFailedError as refused:
-            if isinstance(refused.error, UnimplementedError):
-                message = (
-                    f'a durable lease ("{self._path}") needs nodes with a ttl: a server of 3.5.4 or newer that was '
-                    "started with -Dzookeeper.extendedTypesEnabled=true"
-                )
-                raise ConfigurationError(message) from refused
-            if not isinstance(refused.error, NoNodeError):
-                raise
-            if refused.index == 0:
-                return False
-            await patience.port.ensure_path(self._parent)
-        except PASSING as error:
-            if error.outcome is Outcome.NOT_APPLIED:
-                del sent[guid]
-            raise
+        claim.wake.set()
         return True
 
-    async def _take_back(self, sent: dict[str, float]) -> None:
-        """Delete what somebody who gives up may have claimed. What cannot be done at once goes on in the background."""
-        port = self._port.until(self._port.now() + BOUND)
-        try:
-            await catch_up(port)
-            for name in await self._claims(port):
-                if name in sent:
-                    await port.delete(join_path(self._parent, name))
-        except ZooKeeperError as error:
-            log.debug("durable lease %s: taking back in the background what was claimed: %r", self._path, error)
-            for name in sent:
-                self._delete_in_background(name)
-
-    def _delete_in_background(self, name: str) -> None:
-        session_id = self._port.session_id
-        if session_id is not None:
-            self._port.background_delete(self._parent, name, session_id)
+    def _hold(self, claim: DurableClaim) -> None:
+        """Have a claim, and somebody watch it who tells of its loss."""
+        self._claim = claim
+        if self._on_lost is not None:
+            keeper = claim.keep(self._on_lost, lambda: self._lost(claim))
+            try:
+                self._port.spawn(keeper, f"durable lease {self._path}")
+            except BaseException:
+                keeper.close()
+                self._let_go()
+                raise
 
     def _end(self, begun: float) -> float:
         return begun + self._duration * (1 - 1 / DRIFT)
@@ -459,8 +353,16 @@ class DurableLease(Face[AsyncDurableLease]):
     The blocking face of AsyncDurableLease, which says what the parameters mean and what holds.
     """
 
-    def __init__(self, client: HasPort, path: str, duration: float, identifier: str | None = None) -> None:
-        super().__init__(AsyncDurableLease(client, path, duration, identifier))
+    def __init__(
+        self,
+        client: HasPort,
+        path: str,
+        duration: float,
+        identifier: str | None = None,
+        *,
+        on_lost: Callable[[], object] | None = None,
+    ) -> None:
+        super().__init__(AsyncDurableLease(client, path, duration, identifier, on_lost=on_lost))
 
     acquire = blocking(AsyncDurableLease.acquire)
     renew = blocking(AsyncDurableLease.renew)

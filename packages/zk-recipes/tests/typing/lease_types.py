@@ -28,7 +28,7 @@ def leases(client: Client) -> None:
     assert_type(lease.renew(), None)
     assert_type(lease.lease_remaining, float)
     assert_type(lease.guard(), CheckVersionRequest)
-    with DurableLease(client, "/a", 5.0) as durable:
+    with DurableLease(client, "/a", 5.0, on_lost=lambda: None) as durable:
         assert_type(durable, DurableLease)
         assert_type(durable.holder(), str | None)
         assert_type(durable.token, int | None)
