@@ -248,6 +248,34 @@ def test_an_entry_taken_for_somebody_who_was_cancelled_is_put_back(seed: int) ->
     world.finish(body())
 
 
+def test_an_entry_that_may_be_lost_because_its_taker_was_cancelled_is_named_in_the_log() -> None:
+    # Found by the search's seeds 216, 430 and 455: whoever is cancelled hears of no doubt, so nobody did.
+    world = DataWorld(0, 1)
+    client, sim = world.clients[0], world.sim
+
+    def lose_reply(what: str) -> None:
+        if what.startswith("commit"):
+            client.on_request = None
+            for connection in sim.world.network.connections_of(client.process):
+                connection.deaf = True
+            sim.call_at(sim.now() + 0.05, lambda: client.cut(40.0))
+
+    async def body() -> None:
+        queue = AsyncQueue(client, PATH)
+        await queue.put(b"1")
+        client.on_request = lose_reply
+        task = sim.spawn(queue.get(), "victim", home=client)
+        await sim.sleep(5)
+        task.cancel()
+        with pytest.raises(TaskCancelled):
+            await task.join()
+        assert await queue.get() is None
+
+    with errors() as logged:
+        world.finish(body())
+    assert logged == [f'entry "entry-100-0000000000" of queue {PATH} may be lost: nobody waits for it any more']
+
+
 def test_a_queue_is_not_listed_again_for_every_entry() -> None:
     world = DataWorld(0, 1)
     asked: Tally[str] = Tally()

@@ -40,12 +40,16 @@ log = logging.getLogger(__name__)
 
 
 class _Taking:
-    """An entry on its way to a consumer. taken: the server took it.   gone: the consumer does not wait any more."""
+    """An entry on its way to a consumer. taken: the server took it.   gone: the consumer does not wait any more.
 
-    __slots__ = ("gone", "taken")
+    doubt: it may have been taken, and nobody can tell.
+    """
+
+    __slots__ = ("doubt", "gone", "taken")
 
     def __init__(self) -> None:
         self.taken = False
+        self.doubt = False
         self.gone = False
 
 
@@ -190,10 +194,14 @@ class AsyncQueue:
         taking = _Taking()
         try:
             return await self._port.shielded(self._take_out(patience, found, taking))
+        except UndecidedError:
+            raise
         except BaseException:
             taking.gone = True
             if taking.taken:
                 await self._port.shielded(self._put_back(found))
+            elif taking.doubt:
+                self._log_doubt(found)
             raise
 
     async def _take_out(self, patience: Patience, found: Found, taking: _Taking) -> bool:
@@ -216,14 +224,19 @@ class AsyncQueue:
                 return False
             self._entries.discard(found.name)
             if not taking.gone:
+                # A caller who was cancelled meanwhile is told of nothing: then this is not the last word.
+                taking.doubt = True
                 raise UndecidedError(self._path, "getting from", found.data) from error
-            log.error('entry "%s" of queue %s may be lost: nobody waits for it any more', found.name, self._path)
+            self._log_doubt(found)
             return False
         self._entries.discard(found.name)
         taking.taken = True
         if taking.gone:
             await self._put_back(found)
         return True
+
+    def _log_doubt(self, found: Found) -> None:
+        log.error('entry "%s" of queue %s may be lost: nobody waits for it any more', found.name, self._path)
 
     async def _is_there(self, patience: Patience, found: Found) -> bool:
         """Whether the entry is still in the queue, after the session that may have taken it has ended."""
