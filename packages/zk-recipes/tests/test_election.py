@@ -356,7 +356,7 @@ def test_a_candidate_cancelled_at_any_await_leaves_nothing(seed: int) -> None:
 
     async def body() -> None:
         task = world.sim.spawn(work(), "victim", home=world.clients[1])
-        await world.sim.sleep(world.sim.between(0.0, 0.06))
+        await world.sim.sleep(world.sim.between(0.0, 0.15))
         task.cancel()
         with pytest.raises(TaskCancelled):
             await task.join()

@@ -110,7 +110,7 @@ def test_a_member_cancelled_while_it_joins_leaves_nothing(is_connected: bool) ->
             member = partitioner(world)
             while client.session_id is None:
                 await world.sim.sleep(0.0005)
-            await world.sim.sleep(world.sim.between(0.0, 0.05))
+            await world.sim.sleep(world.sim.between(0.0, 0.2))
             member._task.cancel()
             with pytest.raises(TaskCancelled):
                 await member.finish()
