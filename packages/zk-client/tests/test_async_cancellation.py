@@ -98,6 +98,7 @@ async def whatever(operation: Callable[[AsyncClient], Awaitable[object]], zk: As
         pass
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_an_operation_cancelled_at_any_turn_leaves_the_session_as_it_was(name: str) -> None:
     async def body() -> None:

@@ -97,6 +97,7 @@ WRITES: dict[str, tuple[str, Callable[[Client], Any]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["paused", "isolated"])
 @pytest.mark.parametrize("name", WRITES)
 def test_a_write_that_was_applied_is_never_called_not_applied(scene: Scene, name: str, how: str) -> None:

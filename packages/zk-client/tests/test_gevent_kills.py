@@ -142,6 +142,7 @@ CALLS = [
 ERRORS: list[Callable[[], BaseException]] = [gevent.GreenletExit, gevent.Timeout, OwnError, OwnTimeoutError]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("delay", [0.0, 0.001])
 @pytest.mark.parametrize("call", CALLS, ids=lambda call: call.__name__)
 def test_a_call_killed_at_any_wait_leaves_session_connection_and_tree_as_they_were(

@@ -108,6 +108,7 @@ def test_a_killed_leader_costs_no_acknowledged_write_and_hangs_nobody(
         assert reads[worker] > 0
 
 
+@pytest.mark.slow
 def test_a_frozen_member_is_left_for_another_within_the_session(zk_cluster: Cluster, make_client: MakeClient) -> None:
     frozen = zk_cluster.followers()[0]
     hosts = [frozen.address, *(member.address for member in zk_cluster if member is not frozen)]
@@ -165,6 +166,7 @@ def test_watches_survive_a_rolling_restart(
     assert any(event.type is EventType.NONE and event.state.is_connected for event in told if event is not None)
 
 
+@pytest.mark.slow
 def test_an_expiry_is_told_before_the_ensemble_gives_a_lock_away(
     world: Threads, zk_cluster: Cluster, make_client: MakeClient, top: str
 ) -> None:
@@ -288,6 +290,7 @@ def half(pair: Cluster) -> Iterator[Cluster]:
         zk.delete("/kept")
 
 
+@pytest.mark.slow
 @pytest.mark.worlds("threads")  # it is for the servers to refuse
 def test_a_member_without_a_quorum_can_be_read_and_not_written(half: Cluster, make_client: MakeClient) -> None:
     zk = make_client(half.hosts, 10.0, start=False, read_only=True)
@@ -307,6 +310,7 @@ def test_a_member_without_a_quorum_can_be_read_and_not_written(half: Cluster, ma
         assert refused.value.outcome is Outcome.NOT_APPLIED
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pair", ["newest"], indirect=True)
 def test_a_read_only_client_moves_to_a_quorum_and_others_wait_for_it(half: Cluster, make_client: MakeClient) -> None:
     reader = make_client(half.hosts, 10.0, start=False, read_only=True)

@@ -414,6 +414,7 @@ def test_a_copied_tree_is_equal_and_another() -> None:
 # Size
 
 
+@pytest.mark.slow
 def test_each_member_holds_a_thousand_sessions_and_ten_thousand_watches() -> None:
     ensemble = ensemble_of(3, leader=3)
     talk(ensemble, 3).create("/w")
