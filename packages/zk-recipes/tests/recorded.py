@@ -1,20 +1,21 @@
 """Recipes at work in the simulation, with a history written down: what they did is judged afterwards, not meanwhile.
 
-Rule: nothing is asserted in here. An operation that does not end within `PATIENCE` has no end in the history.
+Rule: nothing is asserted while it runs. An operation that does not end within `PATIENCE` has no end in the history.
 """
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from sim_world import Client, World
 
-from zk_testing.history import History, Pending
+from zk_testing.history import History, Pending, Verdict
 from zk_wire import ZooKeeperError
 
 T = TypeVar("T")
+Make = Callable[[Client], Any]  # a recipe for a client
 
 PATIENCE = 120.0  # virtual seconds, far more than a session and all its faults
 
@@ -76,3 +77,14 @@ class Recorded(World):
         """Run the bodies to their end, and return what was written down."""
         self.run(*bodies, clean=False)
         return self.history
+
+
+def refused(verdict: Verdict, sentence: str) -> None:
+    """The checker found it, and says this of it."""
+    assert verdict.holds is False, verdict
+    assert sentence in str(verdict)
+
+
+def struck(history: History) -> bool:
+    """Whether a reply was lost."""
+    return any(one.kind == "lost reply" for one in history)
