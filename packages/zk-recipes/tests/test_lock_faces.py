@@ -41,9 +41,12 @@ def test_attributes_have_the_same_docstring_and_value(name: str) -> None:
 
 def test_a_blocking_lock_over_a_port_that_suspends_says_so() -> None:
     world = World(clients=1)
-    with pytest.raises(BodySuspendedError, match=r"AsyncLock.acquire suspended .* its port must be a blocking one"):
-        Lock(world.clients[0], PATH).acquire()
-    world.run()
+
+    async def body() -> None:
+        with pytest.raises(BodySuspendedError, match=r"AsyncLock.acquire suspended .* its port must be a blocking one"):
+            Lock(world.clients[0], PATH).acquire()
+
+    world.run(body())
 
 
 def test_a_lock_says_what_it_is_in_its_repr() -> None:

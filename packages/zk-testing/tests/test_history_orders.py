@@ -208,6 +208,21 @@ def test_a_search_with_too_few_situations_is_undecided_and_never_wrong(
     assert undecided < 300
 
 
+@pytest.mark.parametrize("spare", [0, 2, 160])
+def test_a_counter_that_forgets_unknown_additions_is_never_wrong(spare: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SETTLE", 3)
+    monkeypatch.setattr("zk_testing.history.counters.MOST_SPARE", spare)
+    undecided = 0
+    for seed in range(40):
+        history = counter_history(seed, 60, amounts=3, unknown=0.3)
+        verdict = counter(history)
+        assert verdict.holds is not False, f"seed {seed}"
+        undecided += verdict.holds is None
+        impossible = [*history, op("late", "get 9e6 9e7", None, -1)]
+        assert counter(impossible).holds in ((False,) if spare else (False, None)), f"seed {seed}"
+    assert undecided == 0 or spare == 0
+
+
 def _any_operations(chance: random.Random) -> list[Operation]:
     found = []
     for number in range(chance.randrange(3, 7)):

@@ -333,6 +333,17 @@ BAD: dict[str, tuple[Rule, list[Operation], str, set[str]]] = {
         "it was called empty while 7 was inside",
         {"a", "b"},
     ),
+    "called empty by one who could not have known": (
+        queue,
+        [
+            op("a", "enqueue 1 2", 7),
+            op("b", "dequeue 3 4?"),
+            op("c", "dequeue 5 6", None, None),
+            op("d", "contents 7 8", None, (7,)),
+        ],
+        "it was called empty while 7 was inside",
+        set("acd"),
+    ),
     "out of order": (
         fifo,
         [

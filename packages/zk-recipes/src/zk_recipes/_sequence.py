@@ -4,8 +4,8 @@ Rule: numbers are compared by serial-number arithmetic, because some servers cou
 comes -2147483648, which is younger. Where numbers tell, they count alone: a writer that becomes a reader keeps its
 number in a younger node. Where they do not tell, the creation zxid decides: far apart on the ring, and at the end.
 
-The end: a server since 3.6 keeps no number above 2147483647. Whoever comes then gets that very number, or, when many
-come at once, one just above -2147483648, and the next one 2147483647 again (seen on 3.9). Nothing follows from such a
+The end: servers (seen on 3.6 to 3.9) keep no number above 2147483647. Whoever comes then gets that very number, or,
+when many come at once, one just above -2147483648, and the next one 2147483647 again. Nothing follows from such a
 number but that its node is younger than all with a lower one.
 """
 

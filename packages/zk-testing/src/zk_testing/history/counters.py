@@ -15,7 +15,10 @@ from collections.abc import Iterable, Iterator
 from enum import IntEnum
 from typing import NamedTuple
 
-from .searching import NEVER, WIDTHS, Model, Situation, Situations
+from .searching import NEVER, WIDTHS, Model, Situation, Situations, bits_of
+
+# Additions of one amount and unknown outcome that are kept for those that need them.
+MOST_SPARE = 160
 
 
 class Does(IntEnum):
@@ -90,7 +93,8 @@ class Counter(Model[Step]):
                     found.add((total + step.amount, -1, self._leaving(total, done)))
         self._forget(step, bit)
         if self._rises and (self._gets or self._seen):
-            return {situation for situation in found if situation[0] <= self._next(situation[2])}
+            lowest = self._next(0)
+            return {one for one in found if one[0] <= lowest or one[0] <= self._next(one[2])}
         return found
 
     def _forget(self, step: Step, bit: int) -> None:
@@ -273,6 +277,27 @@ class Counter(Model[Step]):
                 return False
         # One addition more is placed here, and those of unknown outcome that are free instead can be placed for it.
         return (extra & self._open_adds).bit_count() <= 1
+
+    def settle(self, situations: Situations) -> tuple[Situations, list[int]]:
+        if self.relaxed:
+            return situations, []
+        everywhere, somewhere = -1, 0
+        for _, _, done in situations:
+            everywhere &= done
+            somewhere |= done
+        gone = everywhere & self._unknown
+        for amount, bits in self._maybe.items():
+            spare = bits & ~somewhere
+            if (extra := spare.bit_count() - MOST_SPARE) > 0:
+                self.is_cut = True
+                # The latest are given up.
+                for _ in range(extra):
+                    last = 1 << (spare.bit_length() - 1)
+                    spare ^= last
+                    gone |= last
+            self._maybe[amount] = bits & ~gone
+        self._unknown &= ~gone
+        return {(total, mark, done & ~gone) for total, mark, done in situations}, list(bits_of(gone))
 
     def worth(self, situation: Situation) -> tuple[int, int]:
         return (situation[2] & self._unknown).bit_count(), -(situation[2] & ~self._unknown).bit_count()

@@ -97,6 +97,9 @@ class _Queue:
         pairs = [pair for pair in self._pairs() if pair[0].ok]
         came = sorted(pairs, key=lambda pair: pair[0].last)
         gone = sorted((pair for pair in pairs if pair[1] is not None), key=lambda pair: _begin(pair[1]))
+        looked = {value: look for look in self.looks for value in _values(look)}
+        seen = [(put, looked[put.argument]) for put, _ in pairs if put.argument in looked] if self.doubts else []
+        seen = [(put, look) for put, look in seen if len(self.puts[put.argument]) == 1]
         inside: dict[int, _Pair] = {}
         next_come = next_gone = 0
         left: set[int] = set()
@@ -110,6 +113,11 @@ class _Queue:
                 inside.pop(id(gone[next_gone][0]), None)
                 next_gone += 1
             doubts = bisect_left(self.doubts, empty.last)
+            for put, look in seen:
+                # No taker of unknown outcome had it: it was there later.
+                if id(put) in inside and put.last < empty.begin and look.begin >= empty.last:
+                    sentence = f"it was called empty while {put.argument!r} was inside"
+                    yield violation(self.key, sentence, put, empty, look)
             surely: list[_Pair] = []
             for pair in inside.values():
                 if pair[0].last >= empty.begin or len(surely) > doubts:
@@ -129,10 +137,7 @@ class _Queue:
     def lost(self, drained: bool) -> Iterator[Violation]:
         """Values that were put, did not come out, and were not inside when somebody looked."""
         for look in self.looks:
-            values = look.result
-            if not isinstance(values, tuple):
-                message = f"the contents of a queue are a list of values:\n{look}"
-                raise ValueError(message)
+            values = _values(look)
             yield from self._strange(look, values)
             yield from self._missing(look, values)
         if drained:
@@ -243,6 +248,13 @@ class _Queue:
                 takes = sorted(takes, key=lambda take: take.begin)
             for number, put in enumerate(sorted(puts, key=lambda put: put.last)):
                 yield put, takes[number] if number < len(takes) else None
+
+
+def _values(look: Operation) -> tuple[Value, ...]:
+    if not isinstance(look.result, tuple):
+        message = f"the contents of a queue are a list of values:\n{look}"
+        raise ValueError(message)
+    return look.result
 
 
 def _begin(take: Operation | None) -> float:

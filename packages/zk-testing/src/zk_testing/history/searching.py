@@ -38,6 +38,7 @@ WIDTHS = (12, 96, 1536)
 MOST_WORK = 400_000
 
 TRAIL = 256  # events before the fault among which its explanation is looked for
+SETTLE = 256  # ends of operations after which bits that need not be told apart any more are used again
 NEVER = 1 << 62  # the position of an end that never comes
 
 
@@ -71,6 +72,10 @@ class Model(ABC, Generic[StepT]):
     @abstractmethod
     def prune(self, situations: Situations) -> Situations:
         """Drop situations that others make superfluous."""
+
+    def settle(self, situations: Situations) -> tuple[Situations, list[int]]:
+        """Forget operations of unknown outcome that make no difference any more; return their bits as well."""
+        return situations, []
 
     @abstractmethod
     def worth(self, situation: Situation) -> tuple[int, int]:
@@ -130,11 +135,13 @@ def search(model: Model[StepT], events: Sequence[Event[StepT]], states: Collecti
     trail: deque[tuple[int, Situations]] = deque([(-1, situations)], TRAIL)
     bits: dict[int, int] = {}
     free: list[int] = []
-    made = 0
+    settled: list[int] = []
+    made = ended = 0
     for position, (step, number, is_end, until) in enumerate(events):
         if not is_end:
-            if free and until != NEVER:  # those of unknown outcome keep their bits, in the order of their begin
-                bit = free.pop()
+            # Those of unknown outcome have bits of their own, as far as it goes in the order of their begin.
+            if reused := settled if until == NEVER else free:
+                bit = reused.pop()
             else:
                 bit = 1 << made
                 made += 1
@@ -151,6 +158,10 @@ def search(model: Model[StepT], events: Sequence[Event[StepT]], states: Collecti
                 situations = set()
         if not situations:
             return Fault(position, tuple((at, frozenset(state for state, _, _ in kept)) for at, kept in trail))
+        ended += 1
+        if ended % SETTLE == 0:
+            situations, bits_left = model.settle(situations)
+            settled += bits_left
         trail.append((position, situations))
         free.append(bit)
     return None
