@@ -140,16 +140,6 @@ class JoinsOnce(AsyncPersistentNode):
         return None if self._stat is not None and not self._closing else super().due()
 
 
-class ForgetsLostReplies(AsyncPersistentNode):
-    """Takes a create whose reply was lost for one that was not made."""
-
-    async def _create(self) -> None:
-        try:
-            await super()._create()
-        finally:
-            self._unknown_in = None
-
-
 class LeavesInOneStep(AsyncPersistentNode):
     """Deletes its node once, and does not care what came of it."""
 
@@ -165,7 +155,6 @@ class LeavesInOneStep(AsyncPersistentNode):
     [
         (TakesWhatItFinds, "takes part in a session that is over"),
         (JoinsOnce, "take part"),
-        (ForgetsLostReplies, "takes part, and does not know it"),
         (LeavesInOneStep, "left behind|take part"),
     ],
 )
