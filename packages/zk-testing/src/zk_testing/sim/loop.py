@@ -12,9 +12,10 @@ from __future__ import annotations
 import asyncio
 import heapq
 import socket
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections import deque
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from .process import CURRENT
+from .process import CURRENT, DueHandle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
@@ -31,6 +32,15 @@ T = TypeVar("T")
 STEPS_PER_MOMENT = 20_000
 
 
+class DueTimer(DueHandle, Protocol):
+    """A timer, as asyncio's own loops see it."""
+
+    _when: float
+    _scheduled: bool
+
+    def __lt__(self, other: DueTimer) -> bool: ...
+
+
 class IdleError(Exception):
     """Nothing will ever happen again, and the loop was still to run."""
 
@@ -42,16 +52,14 @@ class BusyError(Exception):
 class SimulatedTask(asyncio.Task[T]):
     """A task with a hash that is the same in every run, so that sets of tasks have the same order."""
 
-    _number: int
-
-    def __new__(cls, coro: Any, *, loop: SimulatedLoop, **options: Any) -> SimulatedTask[T]:
-        """Number it, before anything asks for its hash."""
-        task: SimulatedTask[T] = super().__new__(cls, coro, loop=loop, **options)  # type: ignore[call-arg]
-        loop.tasks += 1
-        task._number = loop.tasks
-        return task
+    _number = 0
 
     def __hash__(self) -> int:
+        if not self._number:
+            loop = self.get_loop()
+            assert isinstance(loop, SimulatedLoop)
+            loop.tasks += 1
+            self._number = loop.tasks
         return self._number
 
 
@@ -59,6 +67,10 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     """A loop whose time only passes when everybody waits. Virtual time begins at 0."""
 
     network: Network
+    # What asyncio keeps what is due in.
+    _ready: deque[DueHandle]
+    _scheduled: list[DueTimer]
+    _stopping: bool
 
     def __init__(self) -> None:
         super().__init__()
@@ -66,7 +78,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         self.tasks = 0
         self.halted: set[Process] = set()
         self.after_step: Callable[[], None] | None = None
-        self._virtual_now = 0.0
+        self._virtual_now: float = 0.0
         self._moment = 0
 
     def __del__(self, _warn: object = None) -> None:
@@ -78,35 +90,35 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         """Virtual seconds since the beginning."""
         return self._virtual_now
 
-    def resume(self, handles: Iterable[asyncio.Handle]) -> None:
+    def resume(self, handles: Iterable[DueHandle]) -> None:
         """Run what was held back."""
-        self._ready.extend(handles)  # type: ignore[attr-defined]
+        self._ready.extend(handles)
 
     def _run_once(self) -> None:
-        ready = self._ready  # type: ignore[attr-defined]
-        scheduled: list[asyncio.TimerHandle] = self._scheduled  # type: ignore[attr-defined]
+        ready = self._ready
+        scheduled = self._scheduled
         if not ready:
             while scheduled and scheduled[0]._cancelled:
-                heapq.heappop(scheduled)._scheduled = False  # type: ignore[attr-defined]
+                heapq.heappop(scheduled)._scheduled = False
             if not scheduled:
-                if self._stopping:  # type: ignore[attr-defined]
+                if self._stopping:
                     return
                 raise IdleError
-            when = scheduled[0]._when  # type: ignore[attr-defined]
+            when = scheduled[0]._when
             if when > self._virtual_now:
                 self._virtual_now = when
                 self._moment = self.steps
         now = self._virtual_now
-        while scheduled and scheduled[0]._when <= now:  # type: ignore[attr-defined]
+        while scheduled and scheduled[0]._when <= now:
             timer = heapq.heappop(scheduled)
-            timer._scheduled = False  # type: ignore[attr-defined]
+            timer._scheduled = False
             ready.append(timer)
         halted, after_step = self.halted, self.after_step
         for _ in range(len(ready)):
             handle = ready.popleft()
             if handle._cancelled:
                 continue
-            if halted and (process := handle._context.get(CURRENT)) in halted:
+            if halted and (process := handle._context.get(CURRENT)) is not None and process in halted:
                 process.hold(handle)
                 continue
             self.steps += 1

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from .process import CURRENT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator
 
     from .loop import SimulatedLoop
 
@@ -28,7 +28,7 @@ EPOCH = 1_700_000_000  # seconds since 1970 at which virtual time begins
 
 
 @contextmanager
-def standins(loop: SimulatedLoop, seed: int) -> Iterator[None]:
+def standins(loop: SimulatedLoop, seed: int) -> Generator[None, None, None]:
     """Replace clocks and randomness for a `with` block."""
     thread = threading.get_ident()
     chance = random.Random(seed)

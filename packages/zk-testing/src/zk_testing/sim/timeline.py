@@ -10,14 +10,14 @@ import logging
 import zlib
 from collections import deque
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 from zk_wire import Decoder
 
 from .process import CURRENT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Generator, Mapping
 
     from .loop import SimulatedLoop
     from .network import Connection, End
@@ -83,7 +83,7 @@ class _Hearing(logging.Handler):
 
 
 @contextmanager
-def heard(timeline: Timeline, loop: SimulatedLoop) -> Iterator[None]:
+def heard(timeline: Timeline, loop: SimulatedLoop) -> Generator[None, None, None]:
     """Have what is logged in a `with` block written into the timeline, if there is one; else only errors are heard."""
     root = logging.getLogger()
     handlers, disabled = root.handlers, root.manager.disable
@@ -99,7 +99,7 @@ def heard(timeline: Timeline, loop: SimulatedLoop) -> Iterator[None]:
 
 
 @contextmanager
-def silence() -> Iterator[None]:
+def silence() -> Generator[None, None, None]:
     """Have nobody hear what is logged in a `with` block."""
     manager = logging.getLogger().manager
     disabled = manager.disable
@@ -114,8 +114,8 @@ def _shown(message: Mapping[str, object]) -> str:
     """A decoded message as one short line; "" for a ping and its answer, which say nothing."""
     if message.get("opcode") == "PING":
         return ""
-    fields = message.get("fields")
-    parts = [_field(name, value) for name, value in fields.items()] if isinstance(fields, dict) else []
+    fields = cast("dict[str, object]", message.get("fields") or {})
+    parts = [_field(name, value) for name, value in fields.items()]
     named = ", ".join(part for part in parts if part)
     match message["kind"]:
         case "request":
@@ -135,9 +135,10 @@ def _field(name: str, value: object) -> str:
     if name == "session_id":
         return f"session 0x{_hex(value)}"
     if isinstance(value, dict):
-        if "czxid" in value:
-            return f"stat(czxid {_hex(value['czxid'])}, version {value.get('version', 0)})"
-        value = value.get("text", value)
+        record = cast("dict[str, object]", value)
+        if "czxid" in record:
+            return f"stat(czxid {_hex(record['czxid'])}, version {record.get('version', 0)})"
+        value = record.get("text", record)
     text = str(value)
     return f"{name} {text if len(text) <= LONGEST else text[: LONGEST - 3] + '...'}"
 

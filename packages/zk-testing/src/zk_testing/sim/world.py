@@ -265,7 +265,7 @@ class Simulation:
     def _close(self) -> None:
         """End whatever still runs, without running it: what it would do now happens in no world."""
         loop = self.loop
-        loop.set_exception_handler(lambda *_: None)
+        loop.set_exception_handler(_ignore)
         known: set[asyncio.Task[Any]] = set()
         asyncio._set_running_loop(loop)  # for what the abandoned code asks at its end
         try:
@@ -281,6 +281,10 @@ class Simulation:
         for process in {program.process for program in self.programs}:
             process.tasks.clear()
         loop.close()
+
+
+def _ignore(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """What abandoned code complains of."""
 
 
 def _abandon(task: asyncio.Task[Any]) -> None:
