@@ -208,6 +208,16 @@ def test_a_search_with_too_few_situations_is_undecided_and_never_wrong(
     assert undecided < 300
 
 
+def test_what_is_superfluous_is_never_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "FEW", 0)
+    for seed in range(1500):
+        chance = random.Random(seed)
+        operations = _any_operations(chance)
+        assert decided(register(operations, initial=0)) is has_order(operations, is_register), f"seed {seed}"
+        operations = _any_additions(chance)
+        assert decided(counter(operations)) is has_order(operations, is_counter), f"seed {seed}"
+
+
 @pytest.mark.parametrize("spare", [0, 2, 160])
 def test_a_counter_that_forgets_unknown_additions_is_never_wrong(spare: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SETTLE", 3)
@@ -232,6 +242,18 @@ def _any_operations(chance: random.Random) -> list[Operation]:
         result = chance.random() < 0.7 if kind == "cas" else chance.randrange(3)
         mark = "?" if chance.random() < 0.3 else ""
         found.append(op(f"p{number}", f"{kind} {begin} {begin + chance.randrange(1, 6)}{mark}", argument, result))
+    return found
+
+
+def _any_additions(chance: random.Random) -> list[Operation]:
+    found = []
+    for number in range(chance.randrange(3, 7)):
+        begin = chance.randrange(6)
+        kind = chance.choice(["get", "add", "add"])
+        amount = chance.choice([1, 1, 2, 3]) if kind == "add" else None
+        result = chance.randrange(5) if kind == "get" or chance.random() < 0.3 else None
+        mark = "?" if chance.random() < 0.4 else ""
+        found.append(op(f"p{number}", f"{kind} {begin} {begin + chance.randrange(1, 6)}{mark}", amount, result))
     return found
 
 

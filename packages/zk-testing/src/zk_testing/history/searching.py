@@ -38,6 +38,7 @@ WIDTHS = (12, 96, 1536)
 MOST_WORK = 400_000
 
 TRAIL = 256  # events before the fault among which its explanation is looked for
+FEW = 4  # situations that are kept without asking which of them are superfluous
 SETTLE = 256  # ends of operations after which bits that need not be told apart any more are used again
 NEVER = 1 << 62  # the position of an end that never comes
 
@@ -150,7 +151,7 @@ def search(model: Model[StepT], events: Sequence[Event[StepT]], states: Collecti
             continue
         bit = bits.pop(number)
         situations = model.end(step, bit, position, situations)
-        if len(situations) > 4:
+        if len(situations) > FEW:
             situations = model.narrow(situations)
             model.work -= len(situations)
             if model.work < 0:
