@@ -18,7 +18,7 @@ import nox
 ROOT = Path(__file__).resolve().parent
 sys.path.insert(0, str(ROOT))
 
-from tools import interpreters, summary, workspace  # noqa: E402
+from tools import interpreters, searches, summary, workspace  # noqa: E402
 
 PYTHONS = ["3.11", "3.12", "3.13"]
 PACKAGES = workspace.read_packages(ROOT)
@@ -353,6 +353,31 @@ def chaos(session: nox.Session) -> None:
 
 
 @nox.session
+def simulate(session: nox.Session) -> None:
+    """Every search by simulation, 100,000 schedules each: hours. `-- 5000 test_queue.py` for fewer, and some files."""
+    try:
+        chosen = searches.choose(session.posargs, PACKAGES)
+    except ValueError as error:
+        session.error(str(error))
+    for package, files in chosen.files.items():
+        install_editable(session, [package.name, *ALSO_FOR_TESTS.get(package.name, [])])
+        session.install(*TEST_TOOLS, *PEERS_FOR_TESTS.get(package.name, []))
+        # A test is a tenth of a search, as long as it may be; so there are always enough of them for all workers.
+        options = ["-q", "-n", "auto", "--timeout", "0", f"--junitxml={new_report(f'searches of {package.name}')}"]
+        environment = {"ZK_SIM_SCHEDULES": str(chosen.schedules)}
+        with session.chdir(package.folder):
+            session.run("python", "-m", "pytest", *options, *(str(file) for file in files), env=environment)
+
+
+@nox.session
+def mutations(session: nox.Session) -> None:
+    """Deliberate faults, one at a time: each must be found by a search. `-- --list`; `-- --schedules 300 NAME ...`."""
+    install_editable(session, NAMES)
+    session.install(*TEST_TOOLS, *PEERS_FOR_TESTS["zk-recipes"])
+    session.run("python", "-m", "tools.mutations", *session.posargs, env={"PYTHONUNBUFFERED": "1"})
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """The benchmarks, against our peers and a raw socket in the same run; `-- --quick` for a short one."""
     run_benchmarks(session, "codec", "client")
@@ -368,6 +393,12 @@ def bench_recipes(session: nox.Session) -> None:
 def bench_history(session: nox.Session) -> None:
     """The benchmark of the history checks; `-- --quick` for a tenth of the operations."""
     run_benchmarks(session, "history")
+
+
+@nox.session
+def bench_simulation(session: nox.Session) -> None:
+    """The benchmark of the simulation: schedules a second, virtual over real time; `-- --quick` for a quarter."""
+    run_benchmarks(session, "simulation")
 
 
 @nox.session

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -41,6 +41,14 @@ def only_one_works(members: Sequence[AsyncSetPartitioner]) -> None:
                 seen[item] = member
 
 
+def nobody_works_beside_another(working: Mapping[AsyncSetPartitioner, set[object]]) -> None:
+    """No two owners work on one item, as far as these have not been told that it is over."""
+    busy = [(member, items) for member, items in working.items() if not member.failed]
+    for index, (member, items) in enumerate(busy):
+        for other, others in busy[:index]:
+            assert not items & others, f"the owners of {member} and {other} work on {items & others}"
+
+
 def campaign(
     seed: int, kind: type[AsyncSetPartitioner] = AsyncSetPartitioner, *, members: int = 3, faults: Faults = NO_FAULTS
 ) -> World:
@@ -49,7 +57,10 @@ def campaign(
     world, sim = storm.world, storm.sim
     alive: list[AsyncSetPartitioner] = []
     stopped: list[AsyncSetPartitioner] = []
+    # What their owners work on: from when they saw it was theirs until they have said that they stopped.
+    working: dict[AsyncSetPartitioner, set[object]] = {}
     sim.always(lambda: only_one_works(alive))
+    sim.always(lambda: nobody_works_beside_another(working))
 
     async def work(number: int) -> None:
         for _ in range(1 + seed % 2):
@@ -61,13 +72,16 @@ def campaign(
                 while not member.failed and sim.now() < until:
                     if member.release:
                         await sim.sleep(sim.between(0.0, 2.0))
+                        working.pop(member, None)
                         member.release_set()
                         await sim.pause()
                     elif member.acquired:
+                        working[member] = set(member)
                         await sim.sleep(1.0)
                     else:
                         await member.wait_for_acquire(5.0)
             finally:
+                working.pop(member, None)
                 try:
                     await member.finish()
                 except TaskCancelled:
