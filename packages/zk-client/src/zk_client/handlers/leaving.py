@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..calls import Call
-    from .base import Poller, Runtime, RuntimeLock
+    from .background import Background
+    from .base import Runtime, RuntimeLock
     from .link import Link
     from .workers import Workers
 
@@ -30,7 +31,7 @@ class Leaving(Performing):
     """The part of the blocking handler that looks after those who leave."""
 
     mutex: RuntimeLock
-    poller: Poller
+    background: Background
     runtime: Runtime
     workers: Workers
     undoing: Callable[[str, int], Coroutine[Any, Any, None]] | None  # deletes what nobody knows of
@@ -58,7 +59,7 @@ class Leaving(Performing):
                 if not (call.done or call.abandoned):
                     self.core.adopt(call, now)
             self.perform()
-        self.poller.wake()
+        self.background.wake()
 
     def abandon(self, call: Call[Any]) -> None:
         """The caller will never see what its request came to."""
