@@ -11,10 +11,15 @@ if TYPE_CHECKING:
     from logging import Logger
 
 _NAME = __name__.partition(".")[0]
+_made: Logger | None = None
 
 
 def logger() -> Logger:
     """The package's logger."""
-    import logging
+    global _made
+    made = _made
+    if made is None:
+        import logging
 
-    return logging.getLogger(_NAME)
+        made = _made = logging.getLogger(_NAME)
+    return made
