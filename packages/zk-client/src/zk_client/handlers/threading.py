@@ -236,7 +236,9 @@ class ThreadRuntime:
     def link(self, sock: socket.socket) -> Link:
         """A connection made of a connected socket."""
         sock.setblocking(True)
-        return Link(sock, threading.Lock())
+        link = Link(sock, threading.Lock())
+        link.be_patient()
+        return link
 
     def socket(self, family: int) -> socket.socket:
         """A non-blocking TCP socket that is not inherited by child processes."""
