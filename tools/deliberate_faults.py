@@ -274,7 +274,9 @@ IN_THE_RECIPES = (
     Mutation(
         "queue-entry-not-put-back",
         f"{RECIPES}queue.py",
-        "            if taking.taken:\n                await self._port.shielded(self._put_back(found))\n            elif ",
+        "            if taking.taken:\n"
+        "                await self._port.shielded(self._put_back(found))\n"
+        "            elif ",
         "            if ",
         "an entry taken for somebody who was cancelled is gone",
         (QUEUE,),
