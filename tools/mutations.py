@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -121,7 +121,7 @@ def attempt(mutation: Mutation, schedules: int, root: Path = ROOT, longest: floa
     return verdict
 
 
-def run_unmutated(mutations: Iterable[Mutation], schedules: int, root: Path = ROOT, longest: float = LONGEST) -> str:
+def run_unmutated(mutations: Sequence[Mutation], schedules: int, root: Path = ROOT, longest: float = LONGEST) -> str:
     """Run the searches of all on the sources as they are; "" when they pass, else what they said."""
     said = ""
     by_package: dict[Path, dict[str, None]] = {}
