@@ -408,6 +408,16 @@ IN_THE_RECIPES = (
         (DURABLE_LEASE,),
     ),
     Mutation(
+        "durable-lease-counted-from-the-reply",
+        f"{RECIPES}durable_lease.py",
+        "        claim.until = self._end(begun)\n",
+        "        claim.until = self._end(port.now())\n",
+        "a renewed lease is counted from the reply, however long that lay unread",
+        (
+            f"{TESTS}test_durable_lease.py::test_a_durable_lease_is_counted_from_the_sending_however_late_the_reply_is_read",
+        ),
+    ),
+    Mutation(
         "non-blocking-lease-believed-after-its-end",
         f"{RECIPES}non_blocking_lease.py",
         "        self._obtained = end is not None and self._utcnow() < end\n",

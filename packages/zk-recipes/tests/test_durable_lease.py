@@ -178,6 +178,27 @@ def test_a_renewed_durable_lease_goes_on() -> None:
     world.run(body(), clean=False)
 
 
+def test_a_durable_lease_is_counted_from_the_sending_however_late_the_reply_is_read() -> None:
+    world = World(0, 1)
+
+    def stand_still(what: str) -> None:
+        world.clients[0].on_request = None
+        world.sim.call_at(world.sim.now() + 0.001, lambda: world.clients[0].freeze(3.0))
+
+    async def body() -> None:
+        mine = lease(world)
+        await mine.acquire()
+        await world.sim.sleep(1.0)
+        world.clients[0].on_request = stand_still
+        before = world.sim.now()
+        await mine.renew()
+        assert world.sim.now() - before >= 3.0
+        assert mine.lease_remaining <= 5.0 - (world.sim.now() - before) + 1e-6
+        await mine.release()
+
+    world.run(body(), clean=False)
+
+
 def test_a_block_is_cancelled_when_its_durable_lease_is_nearly_over() -> None:
     world = World(0, 1)
     ended: list[float] = []
