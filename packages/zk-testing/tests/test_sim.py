@@ -142,6 +142,15 @@ async def _start(sim: Simulation, refused: object) -> None:
     sim.start("program", lambda: refused(sim.hosts))  # type: ignore[operator]
 
 
+def test_two_programs_of_one_name_are_refused() -> None:
+    async def main(sim: Simulation) -> None:
+        sim.start("twin", asyncio.Event().wait)
+        sim.start("twin", asyncio.Event().wait)
+
+    with pytest.raises(SimulationFailedError, match="ValueError: each program has a name of its own.*'twin'"):
+        Simulation(1).run(main)
+
+
 def test_a_frozen_process_does_nothing_and_loses_nothing() -> None:
     ticks: list[float] = []
 

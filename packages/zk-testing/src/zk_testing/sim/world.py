@@ -144,7 +144,10 @@ class Simulation:
         """Run a program in a process of its own; after a crash it begins again from the start.
 
         may_raise: the exceptions it may end with; any other fails the run.
+        Raises ValueError for a name that another program has: faults are named by it.
         """
+        if any(program.name == name for program in self.programs):
+            raise ValueError(f"each program has a name of its own: there is one called {name!r} already")
         program = Program(self, name, main, may_raise)
         self.programs.append(program)
         program.begin()
