@@ -147,7 +147,7 @@ def test_two_programs_of_one_name_are_refused() -> None:
         sim.start("twin", asyncio.Event().wait)
         sim.start("twin", asyncio.Event().wait)
 
-    with pytest.raises(SimulationFailedError, match="ValueError: each program has a name of its own.*'twin'"):
+    with pytest.raises(SimulationFailedError, match=r"ValueError: each program has a name of its own.*'twin'"):
         Simulation(1).run(main)
 
 
