@@ -20,7 +20,6 @@ else:
     from ._typing import NamedTuple
 
 DEFAULT_PORT = 2181
-_NO_NAME = frozenset("@/?#")
 
 
 class Host(NamedTuple):
@@ -72,7 +71,7 @@ def _parse_host(part: str, whole: str) -> Host:
         raise _refused(f"hosts {whole!r}: {text!r} looks like an IPv6 address; write it as [{text}]:port")
     else:
         name, _, port = text.partition(":")
-    if name.split() != [name] or not _NO_NAME.isdisjoint(name):
+    if not name or any(c.isspace() or c in "@/?#" for c in name):
         raise _refused(f"hosts {whole!r}: {name!r} is not a host name or address")
     if not port:
         return Host(name.lower(), DEFAULT_PORT)

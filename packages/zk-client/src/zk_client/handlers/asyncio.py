@@ -24,13 +24,12 @@ from .async_traffic import AsyncTraffic
 from .ending import see_off
 from .flag import Flag
 from .log import logger
-from .opening import check, open_at_once, open_socket, resolve, search_read_write
+from .opening import check, open_stream, resolve, search_read_write
 from .stream import Stream
 from .tasks import Lookups, Tasks
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable, Coroutine, Sequence
     from typing import Any
 
@@ -62,7 +61,6 @@ class AsyncHandler(AsyncTraffic):
         self.now: Callable[[], float] = time.monotonic
         self._stream: Stream | None = None
         self._streams: tuple[Stream, ...] = ()  # also those that are ending
-        self._wanted: socket.socket | None = None  # what is to become the stream
         self._opening: asyncio.Task[None] | None = None
         self.tasks = Tasks()
         self._lookups: Lookups | None = None
@@ -146,8 +144,6 @@ class AsyncHandler(AsyncTraffic):
             call.callbacks = None
         for stream in self._streams:
             stream.forked()
-        if self._wanted is not None:
-            self._wanted.close()
         self._begin()
 
     def _leave_closed_loop(self) -> None:
@@ -231,15 +227,6 @@ class AsyncHandler(AsyncTraffic):
         self._state_streams.add(stream)
 
     # What happened, told by the stream
-
-    def attached(self, stream: Stream) -> None:
-        """The stream can send, and what it receives is about to be told."""
-        self._streams += (stream,)
-        if stream.socket is self._wanted:
-            self._wanted = None
-            self._stream = stream
-        else:
-            stream.abort()
 
     def received(self, stream: Stream, data: bytes | int) -> None:
         """Bytes arrived; or so many of a large frame did, into the memory given by `room`."""
@@ -357,45 +344,19 @@ class AsyncHandler(AsyncTraffic):
     def _connect(self, action: Connect) -> None:
         if self._opening is not None:
             self._opening.cancel()
-        assert self.loop is not None
-        sock = open_at_once(self.loop, action.host)
-        if sock is not None and not self._greet(sock):
-            return
-        held = [] if sock is None else [sock]
-        self._opening = self.tasks.spawn(self._open(action, held), "zk-client connect")
-        self._opening.add_done_callback(partial(self._opening_done, held))
+        self._opening = self.tasks.spawn(self._open(action), "zk-client connect")
+        self._opening.add_done_callback(self._opening_done)
 
-    def _greet(self, sock: socket.socket) -> bool:
-        """Ask for the session before the loop has a transport, which is made while the server thinks."""
-        self._wanted = sock
-        self.core.connected(self.now())
-        # The empty buffer of a new connection takes so little at once.
-        try:
-            sock.sendall(self.core.take_output())
-        except OSError as error:
-            self._wanted = self._opening = None
-            sock.close()
-            self.core.closed(self.now(), f"cannot send: {error}")
-            return False
-        return True
-
-    def _opening_done(self, held: list[socket.socket], task: asyncio.Task[None]) -> None:
-        for sock in held:
-            sock.close()  # the task was cancelled before it began
+    def _opening_done(self, task: asyncio.Task[None]) -> None:
         if task.cancelled() and task is self._opening:
             # Not by us: somebody ends all tasks of the loop, and a new one would outlive them.
             self._opening = None
             self.core.fail(CANCELLED)
             self.perform()
 
-    async def _open(self, action: Connect, greeted: list[socket.socket]) -> None:
+    async def _open(self, action: Connect) -> None:
         try:
-            if greeted:
-                await self._attach(greeted.pop())
-                if self._opening is asyncio.current_task():
-                    self._opening = None
-            else:
-                await self._open_slowly(action)
+            await self._try_to_open(action)
         except Exception as error:
             if self.loop is None or self.loop.is_closed():
                 return
@@ -404,17 +365,13 @@ class AsyncHandler(AsyncTraffic):
             self.perform()
             raise
 
-    async def _open_slowly(self, action: Connect) -> None:
+    async def _try_to_open(self, action: Connect) -> None:
+        loop = asyncio.get_running_loop()
         attempt = asyncio.current_task()
-        sock, reason = await open_socket(asyncio.get_running_loop(), action, self._look_up)
-        stream: Stream | None = None
-        if sock is not None:
-            if self._opening is not attempt:
-                sock.close()
-                return
-            self._wanted = sock
-            stream = await self._attach(sock)
+        stream, reason = await open_stream(loop, action, self._look_up, lambda sock: Stream(self, loop, sock))
         if self._opening is not attempt:
+            if stream is not None:
+                stream.abort()
             return
         self._opening = None
         if stream is None:
@@ -422,22 +379,12 @@ class AsyncHandler(AsyncTraffic):
         elif stream.ended.is_set():
             self.core.connect_failed(self.now(), "closed at once by the server")
         else:
+            self._stream = stream
+            self._streams += (stream,)
             self.core.connected(self.now())
         self.perform()
         self._flush()
         self._schedule()
-
-    async def _attach(self, sock: socket.socket) -> Stream:
-        """Give a connection to the loop."""
-        loop = asyncio.get_running_loop()
-        stream: Stream | None = None
-        try:
-            stream = made = Stream(self, loop, sock)
-            await loop.create_connection(lambda: made, sock=sock)
-        finally:
-            if stream is None or not stream.is_attached:
-                sock.close()
-        return made
 
     def _look_up(self, host: Host) -> asyncio.Future[Addresses | Exception]:
         """Ask the resolver, or join the question about this host that is under way: nobody can end one."""
@@ -446,7 +393,6 @@ class AsyncHandler(AsyncTraffic):
         return self._lookups.ask(host, partial(resolve, host))
 
     def _disconnect(self) -> None:
-        self._wanted = None
         opening, self._opening = self._opening, None
         if opening is not None:
             opening.cancel()

@@ -11,15 +11,10 @@ if TYPE_CHECKING:
     from logging import Logger
 
 _NAME = __name__.partition(".")[0]
-_made: Logger | None = None
 
 
 def logger() -> Logger:
     """The package's logger."""
-    global _made
-    made = _made
-    if made is None:
-        import logging
+    import logging
 
-        made = _made = logging.getLogger(_NAME)
-    return made
+    return logging.getLogger(_NAME)

@@ -8,9 +8,9 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+from functools import partial
 
 from .. import _wire
-from .connecting import is_connected, is_near
 from .log import logger
 from .resolving import numeric
 
@@ -21,54 +21,36 @@ if TYPE_CHECKING:
     from .._session.actions import Connect, Probe
     from ..hosts import Host
     from .resolving import Addresses
+    from .stream import Stream
 
-NATIVE_LOOPS = ("asyncio.unix_events", "uvloop", "uvloop.loop")
 LONGEST_ANSWER = 16 * 1024 * 1024
 
 
-def open_at_once(loop: asyncio.AbstractEventLoop, host: Host) -> socket.socket | None:
-    """A connection to a server of this machine, which is there without any waiting; None for all others.
-
-    Only in a loop that is known to wait for the system's sockets: those of others may be no connections at all.
-    """
-    if not is_near(host) or os.name != "posix" or type(loop).__module__ not in NATIVE_LOOPS:
-        return None
-    for family, address in numeric(host) or ():
-        sock = _new_socket(family)
-        try:
-            sock.connect_ex(address)
-            if is_connected(sock):
-                return sock
-        except OSError:
-            pass  # it is tried again, and told, with all others
-        except BaseException:
-            sock.close()
-            raise
-        sock.close()
-    return None
-
-
-async def open_socket(
-    loop: asyncio.AbstractEventLoop, action: Connect, look_up: Callable[[Host], Awaitable[Addresses | Exception]]
-) -> tuple[socket.socket | None, str]:
+async def open_stream(
+    loop: asyncio.AbstractEventLoop,
+    action: Connect,
+    look_up: Callable[[Host], Awaitable[Addresses | Exception]],
+    make: Callable[[socket.socket], Stream],
+) -> tuple[Stream | None, str]:
     """A connection to one of the host's addresses, each tried for its time; or None, and why there is none."""
     host = action.host
-    found: Addresses | Exception | None = numeric(host)
-    if found is None:
-        try:
-            async with asyncio.timeout(action.timeout):
-                found = await look_up(host)
-        except TimeoutError:
-            return None, f"cannot resolve {host.name!r}: no answer within {action.timeout:.1f} s"
+    try:
+        async with asyncio.timeout(action.timeout):
+            found = numeric(host) or await look_up(host)
+    except TimeoutError:
+        return None, f"cannot resolve {host.name!r}: no answer within {action.timeout:.1f} s"
     if isinstance(found, Exception):
         return None, f"cannot resolve {host.name!r}: {found}"
     reasons: list[str] = []
     for family, address in found:
-        sock = _new_socket(family)
+        sock = socket.socket(family, socket.SOCK_STREAM)
         try:
+            sock.setblocking(False)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             async with asyncio.timeout(action.timeout):
                 await loop.sock_connect(sock, address)
-            return sock, ""
+            _, stream = await loop.create_connection(partial(make, sock), sock=sock)
+            return stream, ""
         except TimeoutError:
             sock.close()
             reasons.append(f"{address[0]}: no answer within {action.timeout:.1f} s")
@@ -79,13 +61,6 @@ async def open_socket(
             sock.close()
             raise
     return None, "; ".join(reasons) or "no address"
-
-
-def _new_socket(family: int) -> socket.socket:
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    sock.setblocking(False)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return sock
 
 
 async def resolve(host: Host) -> Addresses | Exception:

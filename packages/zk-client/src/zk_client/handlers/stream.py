@@ -27,11 +27,11 @@ _rooms: WeakKeyDictionary[asyncio.AbstractEventLoop, memoryview] = WeakKeyDictio
 class Stream(asyncio.BufferedProtocol):
     """A connection; `ended` is set once nothing of it is left."""
 
-    __slots__ = ("_handler", "_large", "_room", "_transport", "ended", "missing", "socket", "write")
+    __slots__ = ("_handler", "_large", "_room", "_socket", "_transport", "ended", "missing", "write")
 
     def __init__(self, handler: AsyncHandler, loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
         self._handler = handler
-        self.socket = sock
+        self._socket = sock
         self._room = _room_of(loop)
         self._large: memoryview | None = None
         self.missing = 0  # bytes that the frame under way still needs, when it is a large one
@@ -42,12 +42,6 @@ class Stream(asyncio.BufferedProtocol):
         # Known by what it can do, not by its class: uvloop's transports are none of asyncio's.
         self._transport: asyncio.Transport = transport  # type: ignore[assignment]
         self.write = self._transport.write
-        self._handler.attached(self)
-
-    @property
-    def is_attached(self) -> bool:
-        """Whether a transport has taken the socket over, and will close it."""
-        return hasattr(self, "_transport")
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Where to receive into."""
@@ -81,7 +75,7 @@ class Stream(asyncio.BufferedProtocol):
 
     def forked(self) -> None:
         """In a forked child: free the descriptor; the connection is the parent's."""
-        self.socket.close()
+        self._socket.close()
 
     @property
     def peer(self) -> tuple[str, int] | None:
