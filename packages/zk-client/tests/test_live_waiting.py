@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import select
 import time
 
 import pytest
@@ -25,7 +24,6 @@ from zk_client import (
     RetryPolicy,
     SessionState,
 )
-from zk_client.handlers.link import Link
 from zk_testing.faults import FaultProxy
 
 CONNECTED, SUSPENDED = SessionState.CONNECTED, SessionState.SUSPENDED
@@ -76,32 +74,6 @@ def test_a_call_is_bounded_by_the_call_timeout(make_client: MakeClient, zk_fault
 
     zk.call_timeout = None
     assert zk.get("/n")[0] == b"late"
-
-
-@pytest.mark.worlds("threads")
-@pytest.mark.skipif(not hasattr(select, "epoll"), reason="this system is asked before each reading")
-def test_a_call_with_time_to_spare_does_not_ask_whether_it_may_read(
-    make_client: MakeClient, zk_faults: FaultProxy, zk_chroot: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[float] = []
-    readable = Link.readable
-
-    def counted(link: Link, timeout: float) -> bool:
-        asked.append(timeout)
-        return readable(link, timeout)
-
-    zk = make_client(zk_faults.hosts + zk_chroot, 20.0, call_timeout=10.0)
-    monkeypatch.setattr(Link, "readable", counted)
-    zk.exists("/")
-    assert asked == []
-    zk.call_timeout = 0.7
-    zk_faults.freeze("to_client")
-    begun = time.monotonic()
-    with pytest.raises(CallTimeoutError):
-        zk.exists("/")
-    assert 0.7 <= time.monotonic() - begun < 3
-    assert asked and max(asked) <= 0.5  # the last of its time is measured exactly
-    zk_faults.heal()
 
 
 def test_a_call_that_timed_out_before_it_was_sent_is_never_sent(

@@ -33,7 +33,6 @@ class PortRequests(ABC):
 
     def __init__(self, client: ClientBase) -> None:
         self._base = client
-        self._core = client._core
         self._operations = client.operations
 
     @abstractmethod
@@ -208,17 +207,17 @@ class PortRequests(ABC):
     @property
     def session_id(self) -> int | None:
         """The session's id; None before there is one."""
-        return self._core.session_id or None
+        return self._base.session_id
 
     @property
     def state(self) -> SessionState:
         """The session's state."""
-        return self._core.state
+        return self._base.core_state
 
     @property
     def lease_remaining(self) -> float:
         """Seconds for which the server cannot have expired the session."""
-        return self._core.lease_remaining(self.now())
+        return self._base.lease_remaining
 
     def add_listener(self, listener: Callable[[SessionState], None]) -> None:
         """Have a listener called with every new state."""

@@ -133,7 +133,7 @@ class CreateRecovery(Recovery):
     def __init__(self, path: str, mode: int, *, unique: bool, with_stat: bool, chroot: str = "") -> None:
         self.path = path
         self.chroot = chroot
-        self.mode = mode if isinstance(mode, CreateMode) else CreateMode(mode)
+        self.mode = CreateMode(mode)
         self.unique = unique
         self.with_stat = with_stat
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import select
 import socket
-import struct
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,9 +19,6 @@ RECEIVE = 65536
 # A large frame is received in pieces of this size, so that a slow but living server is seen to live.
 PIECE = 256 * 1024
 DONT_WAIT: int = getattr(socket, "MSG_DONTWAIT", 0)
-# Seconds after which `recv` of a native socket gives up, as if nothing had come.
-PATIENCE = 0.5
-_TIMEVAL = struct.pack("@ll", 0, int(PATIENCE * 1e6))
 
 
 class Link:
@@ -30,8 +26,6 @@ class Link:
 
     recv: Callable[..., bytes]
     send: Callable[[bytes], None]  # everything, waiting while the server does not take it
-    # Seconds that `recv` waits at most, if at all. Who has more time than that need not ask whether it may wait.
-    patience: float | None = None
 
     def __init__(self, sock: socket.socket, lead: RuntimeLock) -> None:
         self.socket = sock
@@ -45,16 +39,6 @@ class Link:
         self.spared: BaseException | None = None
         self.unsent = b""  # what a `send` that was ended so has left over
         self._poll: select.poll | None = None  # kept, as making one costs more than asking it
-
-    def be_patient(self) -> None:
-        """Have `recv` end after `PATIENCE`, where the system can do that."""
-        if not hasattr(select, "epoll"):  # Linux has it; elsewhere the option has another form
-            return
-        try:
-            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _TIMEVAL)
-        except OSError:
-            return
-        self.patience = PATIENCE
 
     def receive_into(self, room: memoryview, *, wait: bool) -> int:
         """Receive more of a large frame into the memory where it belongs; 0 at the end of the connection."""

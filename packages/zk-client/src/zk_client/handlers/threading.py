@@ -236,9 +236,7 @@ class ThreadRuntime:
     def link(self, sock: socket.socket) -> Link:
         """A connection made of a connected socket."""
         sock.setblocking(True)
-        link = Link(sock, threading.Lock())
-        link.be_patient()
-        return link
+        return Link(sock, threading.Lock())
 
     def socket(self, family: int) -> socket.socket:
         """A non-blocking TCP socket that is not inherited by child processes."""

@@ -86,7 +86,7 @@ class Traffic(Leaving):
                 self.leads += 1
                 try:
                     while not call.done and not link.dead:
-                        if timeout is not None and not self._may_read(link, now + timeout):
+                        if timeout is not None and not link.readable(now + timeout - self._now()):
                             break
                         self.read(link)
                 finally:
@@ -327,16 +327,10 @@ class Traffic(Leaving):
     def _lead(self, link: Link, call: Call[Any], deadline: float | None) -> bool:
         """Read for everybody until the call is done or the connection ends; False when time is up first."""
         while not call.done and not link.dead:
-            if deadline is not None and not self._may_read(link, deadline):
+            if deadline is not None and not link.readable(deadline - self._now()):
                 return False
             self.read(link)
         return True
-
-    def _may_read(self, link: Link, deadline: float) -> bool:
-        """Whether the time allows for `read`, which waits: there is plenty of it, or something to be received."""
-        remaining = deadline - self._now()
-        patience = link.patience
-        return (patience is not None and remaining > patience) or link.readable(remaining)
 
     def _lead_until(self, flag: RuntimeEvent, deadline: float | None) -> None:
         """Read for everybody until a flag is up that what the server says is to raise, or somebody else reads.
@@ -349,7 +343,7 @@ class Traffic(Leaving):
                 return
             self.leads += 1
             try:
-                if deadline is not None and not self._may_read(link, deadline):
+                if deadline is not None and not link.readable(deadline - self._now()):
                     return
                 self.read(link)
             except BaseException as error:
