@@ -32,12 +32,7 @@ if TYPE_CHECKING:
         parse_srvr,
     )
 else:
-    from zk_wire import __getattr__ as _load
-
-    def __getattr__(name):
-        value = globals()[name] = _load(name)
-        return value
-
+    from zk_wire import __getattr__  # noqa: F401 - this module's own
 
 __all__ = [
     "AddWatchMode",

@@ -147,8 +147,8 @@ class Client(ClientBase, Requests):
         """
         check_seconds("timeout", timeout)
         self.runtime.may_block()
+        self.start_async()
         try:
-            self._begin(ahead=True)
             state = self.handler.wait_settled(timeout)
         except BaseException:
             # Interrupted or killed: nobody would know of a client that goes on to connect.
@@ -170,12 +170,9 @@ class Client(ClientBase, Requests):
 
     def start_async(self) -> None:
         """Begin to connect and return at once; `add_listener` or `wait_connected` tell when it is done."""
-        self._begin(ahead=False)
-
-    def _begin(self, *, ahead: bool) -> None:
         self._interrupt.clear()
         self._look_after_forks()
-        self.handler.start(ahead=ahead)
+        self.handler.start()
 
     def wait_connected(self, timeout: float | None = None) -> bool:
         """Wait until the session is connected; False when `timeout` seconds pass first or it ends for good."""

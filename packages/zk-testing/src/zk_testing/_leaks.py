@@ -31,7 +31,6 @@ KINDS = ("sessions", "watches", "threads", "descriptors")
 _PATIENCE = 1.0  # seconds that a session, a thread or a socket may take to end
 _PAUSE = 0.005  # seconds between two looks
 _THREADS = "zk-"  # how the names of our packages' threads begin
-_STARTER = "zk-starter"  # that of the one which starts others, a few milliseconds after their clients
 _CALLBACKS = " callbacks"  # how that of a client's dispatcher ends
 _DESCRIPTORS = "/proc/self/fd"
 _WATCHED = ("socket:", "pipe:", "anon_inode:[event")
@@ -45,18 +44,10 @@ def allowed_kinds(names: Sequence[str]) -> frozenset[str]:
     return frozenset(names or KINDS)
 
 
-def _await_starter() -> None:
-    """Wait until the clients that are there have their threads."""
-    deadline = time.monotonic() + _PATIENCE
-    while any(thread.name == _STARTER for thread in threading.enumerate()) and time.monotonic() < deadline:
-        time.sleep(_PAUSE)
-
-
 class LeakCheck:
     """Remembers what is there when it is made.   servers: those to look at; none of them may be paused."""
 
     def __init__(self, servers: Sequence[Server]) -> None:
-        _await_starter()
         self._servers = servers
         self._holdings = [holdings([server]) for server in servers]
         self._threads = set(threading.enumerate())

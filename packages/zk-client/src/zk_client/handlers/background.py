@@ -21,65 +21,24 @@ GRACE = 0.005
 
 
 class Background:
-    """One client's worker, from the start of a session to its end; begun when there is something for it to do.
-
-    A life is what lies between `begin` and `finish`; in each there is one worker at most.
-    """
+    """One client's worker; from `start` of the session to its end."""
 
     def __init__(self, handler: BlockingHandler) -> None:
         self._handler = handler
-        self._mutex = handler.runtime.lock()  # around what this is; taken last, whatever else is held
-        self._life: object = None  # None while nothing may be begun
         self._worker: Worker | None = None
+        self._life: object = None  # changes with every start, so that a worker that comes late knows that it is over
         self._seen = 0  # how often callers had led when it last looked
 
-    def begin(self) -> None:
-        """A new life, as yet without a worker."""
-        with self._mutex:
-            self._life, self._worker = object(), None
-
-    def wake(self) -> None:
-        """There is something to do, or to look at again. Callable from anywhere."""
-        if self._worker is not None:
-            self._handler.poller.wake()
-        elif self._handler.core.phase == IDLE:
-            self.wake_soon()  # only to clear up; whoever stops the client does so itself
-        else:
-            self._start(self._life)
-
-    def wake_soon(self) -> None:
-        """There will be something to do, but not in the next few milliseconds."""
-        if self._worker is None:
-            life = self._life
-            self._handler.runtime.soon(lambda: self._start(life))
-
-    def _start(self, life: object) -> None:
-        with self._mutex:
-            if life is not None and self._life is life and self._worker is None:
-                self._seen = self._handler.leads
-                self._worker = self._handler.runtime.spawn("zk-client", lambda: self._run(life))
+    def start(self) -> None:
+        """Begin to work; under the handler's mutex."""
+        life = self._life = object()
+        self._worker = self._handler.runtime.spawn("zk-client", lambda: self._run(life))
 
     def join(self, timeout: float) -> None:
         """Wait for the worker's end, at most `timeout` seconds; not at all when called by the worker itself."""
         worker = self._worker
         if worker is not None:
             worker.join(timeout)
-
-    def finish(self, timeout: float) -> None:
-        """The session is over: wait for the worker's end, at most `timeout` seconds, or do what it would do last."""
-        with self._mutex:
-            if self._worker is None:
-                self._life = None
-        if self._worker is not None:
-            self._handler.poller.wake()
-            self.join(timeout)
-        else:
-            self._end()
-
-    def _end(self) -> None:
-        self._write_lines()
-        self._bury(last=True)
-        self._handler.poller.close()
 
     def _run(self, life: object) -> None:
         handler = self._handler
@@ -93,10 +52,10 @@ class Background:
                 handler.perform()
             raise
         finally:
+            self._write_lines()
             if self._life is life and handler.background is self:
-                self._end()
-            else:
-                self._write_lines()
+                self._bury(last=True)
+                handler.poller.close()
 
     def _turn(self, life: object) -> bool:
         """Once round: let time pass, then read, connect or wait, whichever is due; False at the end."""
@@ -163,7 +122,11 @@ class Background:
                     sock.close()
                 return
             if sock is not None:
-                handler.connected(sock, now)
+                handler.attempt = None
+                handler.link = handler.runtime.link(sock)
+                handler.missing = 0
+                core.connected(now)
+                handler.perform()
             elif attempt.failed is not None:
                 handler.attempt = None
                 core.connect_failed(now, attempt.failed)

@@ -100,13 +100,6 @@ class Runtime(Protocol):
 
     def spawn(self, name: str, function: Callable[[], None]) -> Worker: ...
 
-    def soon(self, function: Callable[[], None]) -> None:
-        """Call a function that spawns something: a moment later in a world where that costs much, at once in others.
-
-        The function may be called by any worker, and must not wait.
-        """
-        ...
-
     def spawn_last(self, name: str, function: Callable[[], None]) -> None:
         """Run a function that the end of the process waits for, in a world where it can."""
         ...

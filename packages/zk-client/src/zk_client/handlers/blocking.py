@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from functools import partial
 
-from .._session.machine import CLOSING, IDLE
+from .._session.machine import IDLE
 from ..calls import Inline
 from .asking import Asking
 from .background import Background
@@ -24,7 +24,6 @@ from .workers import Workers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable, Coroutine, Sequence
     from typing import Any
 
@@ -65,14 +64,14 @@ class BlockingHandler(Traffic):
         self._settled = runtime.event()  # ... and that has been told
         self.poller = runtime.poller()
         self.workers = Workers(runtime)
-        self.leads = 0
         self.background = Background(self)
         self._searches: set[Asking] = set()
-        self._resolver = Resolver(runtime, self.background.wake)
+        self._resolver = Resolver(runtime, self.poller.wake)
         self.link: Link | None = None
         self.attempt: Attempt | None = None
         self.dead_links: list[Link] = []
         self.waiters: deque[tuple[Call[Any], RuntimeLock]] = deque()
+        self.leads = 0
         self.called_back: set[Call[Any]] = set()
         self._undelivered = 0  # changes of state that the dispatcher has yet to tell
         self.missing = 0
@@ -83,12 +82,8 @@ class BlockingHandler(Traffic):
 
     # Starting and stopping
 
-    def start(self, *, ahead: bool = False) -> None:
-        """Begin to connect.
-
-        ahead: the caller is going to wait for the session, and does by itself what takes no waiting; the background
-        worker follows when it is needed.
-        """
+    def start(self) -> None:
+        """Start the background worker and begin to connect."""
         self.runtime.check()
         if self.core.phase == IDLE:
             self.background.join(5.0)
@@ -99,28 +94,9 @@ class BlockingHandler(Traffic):
             self._decided = self.runtime.event()
             self._settled = self.runtime.event()
             self._ended.clear()
-            self.background.begin()
-            now = self._now()
-            self.core.start(now)
-            if ahead:
-                self.core.tick(now)  # the first attempt is due
+            self.core.start(self._now())
             self.perform()
-            sock = self.attempt.at_once(self.runtime) if self.attempt is not None else None
-            if sock is not None:
-                self.connected(sock, now)
-        if sock is None:
-            self.background.wake()
-        else:
-            self.background.wake_soon()
-            self.flush(wait=False)
-
-    def connected(self, sock: socket.socket, now: float) -> None:
-        """The attempt has come to a connection; under the mutex."""
-        self.link = self.runtime.link(sock)
-        self.missing = 0
-        self.core.connected(now)
-        self.attempt = None
-        self.perform()
+            self.background.start()
 
     def wait_settled(self, timeout: float | None) -> SessionState:
         """Wait until there is a connection, or will be none, and that was told, at most `timeout` seconds.
@@ -131,7 +107,6 @@ class BlockingHandler(Traffic):
         deadline = None if timeout is None else self._now() + timeout
         while True:
             settled = self._decided if telling else self._settled
-            self._lead_until(self._decided, deadline)
             in_time = settled.wait(None if deadline is None else max(0.0, deadline - self._now()))
             state = self.core.state if telling else self.state
             if not in_time or self._is_settled(state):
@@ -146,7 +121,6 @@ class BlockingHandler(Traffic):
             if self.core.state.is_connected:
                 self.workers.finish_cleaning(timeout)
             self._begin_to_end(close_session)
-            self._lead_until(self._ended, deadline)
             ended = self._ended.wait(max(0.0, deadline - self._now()))
         finally:
             if not ended:
@@ -156,7 +130,8 @@ class BlockingHandler(Traffic):
                     self.core.abort()
                     self.perform()
             self._resolver.give_up()
-        self.background.finish(5.0)
+            self.poller.wake()
+        self.background.join(5.0)
         if not self.dispatcher.is_current():
             self.dispatcher.finish(5.0)
         self.workers.join(5.0)
@@ -195,16 +170,12 @@ class BlockingHandler(Traffic):
 
     def _begin_to_end(self, close_session: bool) -> None:
         with self.mutex:
-            was_connected = self.core.state.is_connected
             self.core.stop(self._now(), close_session=close_session)
             self.perform()
-            if self.core.phase == IDLE:
-                self._over()  # also when a start was interrupted before there was anything to end
             for asking in self._searches:
                 asking.give_up()
         self.flush(wait=False)
-        if not (was_connected and self.core.phase == CLOSING):
-            self.background.wake()
+        self.poller.wake()
 
     def forked(self, reason: str) -> None:
         """In a forked child: be as if never started; the connection is the parent's, and hears nothing of this."""
@@ -245,7 +216,7 @@ class BlockingHandler(Traffic):
         with self.mutex:
             self.core.reconnect(self._now(), reason)
             self.perform()
-        self.background.wake()
+        self.poller.wake()
 
     def set_hosts(
         self, hosts: Sequence[Host], fallback: Sequence[Host], connect_timeout: float, known_as: frozenset[str]
@@ -256,7 +227,7 @@ class BlockingHandler(Traffic):
         with self.mutex:
             self.core.set_hosts(self._now(), hosts, fallback, connect_timeout=connect_timeout, known_as=known_as)
             self.perform()
-        self.background.wake()
+        self.poller.wake()
 
     @property
     def peer(self) -> tuple[str, int] | None:
@@ -290,6 +261,7 @@ class BlockingHandler(Traffic):
 
     def _connect(self, action: Connect) -> None:
         self.attempt = Attempt(action, self._resolver)
+        self.poller.wake()
 
     def _disconnect(self) -> None:
         self.attempt = None
@@ -297,7 +269,7 @@ class BlockingHandler(Traffic):
         if link is not None:
             link.shutdown()
             self.dead_links.append(link)
-        self.background.wake()
+        self.poller.wake()
 
     def _probe(self, action: Probe) -> None:
         asking = Asking(self.runtime)
@@ -364,7 +336,7 @@ class BlockingHandler(Traffic):
             self._searches.discard(asking)
             self.core.probed(self._now(), found)
             self.perform()
-        self.background.wake()
+        self.poller.wake()
 
 
 def follow(event: RuntimeEvent, holds: bool) -> None:

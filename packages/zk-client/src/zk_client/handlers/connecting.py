@@ -14,7 +14,6 @@ from .resolving import numeric
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .._session.actions import Connect
-    from ..hosts import Host
     from .base import Poller, Runtime
     from .resolving import Lookup, Resolver
 
@@ -57,21 +56,6 @@ class Attempt:
             return None
         return self._done()
 
-    def at_once(self, runtime: Runtime) -> socket.socket | None:
-        """The connected socket, if it can be had without any waiting: from a server of this machine.
-
-        Otherwise `advance` begins as if nothing had been tried.
-        """
-        if not is_near(self.host):
-            return None
-        self._addresses = numeric(self.host)
-        sock = None if self._addresses is None else self._begin(runtime)
-        if sock is None:
-            self.abandon()
-            self._addresses = None
-            self._reasons.clear()
-        return sock
-
     def _look_up(self, runtime: Runtime, poller: Poller, timeout: float | None) -> None:
         if self._lookup is None:
             self._addresses = numeric(self.host)
@@ -103,7 +87,7 @@ class Attempt:
         except OSError as error:
             self._give_up_address(str(error))
             return None
-        if code == 0 or (code in IN_PROGRESS and is_connected(self._socket)):
+        if code == 0:
             return self._done()
         if code not in IN_PROGRESS:
             self._give_up_address(os.strerror(code))
@@ -123,17 +107,3 @@ class Attempt:
         sock, self._socket = self._socket, None
         if sock is not None:
             sock.close()
-
-
-def is_near(host: Host) -> bool:
-    """Whether a host is given by an address of this machine's own, at which a connection is there at once or never."""
-    return host.name.startswith("127.") or host.name == "::1"
-
-
-def is_connected(sock: socket.socket) -> bool:
-    """Whether a connection that was begun is there already."""
-    try:
-        sock.getpeername()
-    except OSError:
-        return False
-    return True

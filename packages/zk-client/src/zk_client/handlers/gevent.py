@@ -80,10 +80,6 @@ class GeventRuntime:
         """Run a function in a greenlet."""
         return self._hub.HubWorker(name, function)
 
-    def soon(self, function: Callable[[], None]) -> None:
-        """Call it: a greenlet costs little, and runs when its turn comes."""
-        function()
-
     def spawn_last(self, name: str, function: Callable[[], None]) -> None:
         """Run a function in a greenlet; nobody can wait for one that is to be run after the main one."""
         self._hub.HubWorker(name, function)

@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..calls import Call
-    from .background import Background
-    from .base import Runtime, RuntimeLock
+    from .base import Poller, Runtime, RuntimeLock
     from .link import Link
     from .workers import Workers
 
@@ -31,7 +30,7 @@ class Leaving(Performing):
     """The part of the blocking handler that looks after those who leave."""
 
     mutex: RuntimeLock
-    background: Background
+    poller: Poller
     runtime: Runtime
     workers: Workers
     undoing: Callable[[str, int], Coroutine[Any, Any, None]] | None  # deletes what nobody knows of
@@ -59,7 +58,7 @@ class Leaving(Performing):
                 if not (call.done or call.abandoned):
                     self.core.adopt(call, now)
             self.perform()
-        self.background.wake()
+        self.poller.wake()
 
     def abandon(self, call: Call[Any]) -> None:
         """The caller will never see what its request came to."""

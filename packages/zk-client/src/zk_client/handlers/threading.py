@@ -1,7 +1,7 @@
 """The world of threads.
 
-Rule: only what differs from other worlds. A client costs one daemon thread, once it has lived for a few milliseconds
-(see `starter`); a second one exists while callbacks are to be run.
+Rule: only what differs from other worlds. A client costs one daemon thread; a second one exists while callbacks
+are to be run.
 """
 
 from __future__ import annotations
@@ -12,10 +12,8 @@ import socket
 import threading
 import time
 
-from .leaving import release
 from .link import Link
 from .running_loop import refuse_running_loop
-from .starter import STARTER
 from .worlds import check_threads
 
 TYPE_CHECKING = False
@@ -42,47 +40,6 @@ class ThreadWorker:
 
     def give_up(self) -> None:
         """Nothing: nobody can end a thread."""
-
-
-class ThreadEvent:
-    """As `threading.Event`, at a tenth of its price while nobody waits: a lock is made by whoever has to sleep."""
-
-    __slots__ = ("_sleepers", "_up")
-
-    def __init__(self) -> None:
-        self._up = False
-        self._sleepers: list[threading.Lock] = []
-
-    def set(self) -> None:
-        """Raise the flag and wake everybody who waits."""
-        self._up = True
-        # Each takes itself off the list, so that nobody is forgotten when this is interrupted and done again.
-        for sleeper in tuple(self._sleepers):
-            release(sleeper)
-
-    def clear(self) -> None:
-        """Lower the flag."""
-        self._up = False
-
-    def is_set(self) -> bool:
-        """Whether the flag is up."""
-        return self._up
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Wait until the flag is up; False when `timeout` seconds go by first."""
-        if self._up:
-            return True
-        if timeout is not None and timeout <= 0:
-            return False
-        sleeper = threading.Lock()
-        sleeper.acquire()
-        # It is on the list before the flag is looked at, and whoever raises the flag does so before looking at the
-        # list: one of the two sees the other.
-        self._sleepers.append(sleeper)
-        try:
-            return self._up or sleeper.acquire(True, -1 if timeout is None else timeout)
-        finally:
-            self._sleepers.remove(sleeper)
 
 
 class ThreadPoller:
@@ -182,7 +139,7 @@ class ThreadRuntime:
     may_block = staticmethod(refuse_running_loop)
     mutex = staticmethod(threading.Lock)
     lock = staticmethod(threading.Lock)
-    event = ThreadEvent
+    event = staticmethod(threading.Event)
     now = staticmethod(time.monotonic)
 
     def __init__(self) -> None:
@@ -195,10 +152,6 @@ class ThreadRuntime:
     def spawn(self, name: str, function: Callable[[], None]) -> Worker:
         """Run a function in a daemon thread."""
         return ThreadWorker(name, function)
-
-    def soon(self, function: Callable[[], None]) -> None:
-        """Call a function that spawns something, a few milliseconds later."""
-        STARTER.soon(function)
 
     def spawn_last(self, name: str, function: Callable[[], None]) -> None:
         """Run a function in a thread that the interpreter waits for before it ends."""

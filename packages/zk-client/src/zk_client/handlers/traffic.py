@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from typing import Any, TypeVar
 
     from ..calls import Call
-    from .base import RuntimeEvent, RuntimeLock
+    from .base import RuntimeLock
     from .dispatcher import Dispatcher
 
     T = TypeVar("T")
@@ -154,25 +154,15 @@ class Traffic(Leaving):
     # Sending
 
     def flush(self, *, wait: bool) -> None:
-        link: Link | None = None
-        taken = False
-        try:
-            with self.mutex:
-                link = self.link
-                if link is None or link.sending or not (self.core.output or link.rest):
-                    return
-                taken = link.sending = True
-                data, link.rest = link.rest, NO_DATA
-                if self.core.output:
-                    data += self.core.take_output()
-            taken = False
-            self._drain(link, data, wait)
-        except BaseException:
-            if taken and link is not None:
-                # Interrupted before anything was sent: part of the output may be in nobody's hands.
-                link.sending = False
-                self.lost(link, "a send was interrupted half-way")
-            raise
+        with self.mutex:
+            link = self.link
+            if link is None or link.sending or not (self.core.output or link.rest):
+                return
+            link.sending = True
+            data, link.rest = link.rest, NO_DATA
+            if self.core.output:
+                data += self.core.take_output()
+        self._drain(link, data, wait)
 
     def _drain(self, link: Link, data: bytes, wait: bool) -> None:
         """Send, and take along what others add meanwhile; only one at a time is in here for a link."""
@@ -184,7 +174,7 @@ class Traffic(Leaving):
                     with self.mutex:
                         link.rest = rest
                         link.sending = False
-                    self.background.wake()
+                    self.poller.wake()
                     return
                 # Whoever adds output does so before looking at `sending`, and this lowers `sending` before looking
                 # at the output: one of the two sees the other, so nothing is left unsent, and no lock is needed.
@@ -202,7 +192,7 @@ class Traffic(Leaving):
                 with self.mutex:
                     link.rest, link.unsent = link.unsent, NO_DATA
                     link.sending = False
-                self.background.wake()
+                self.poller.wake()
                 raise
             # Part of a frame may be out, so the connection is of no use whatever the reason was.
             link.sending = False
@@ -332,28 +322,6 @@ class Traffic(Leaving):
             self.read(link)
         return True
 
-    def _lead_until(self, flag: RuntimeEvent, deadline: float | None) -> None:
-        """Read for everybody until a flag is up that what the server says is to raise, or somebody else reads.
-
-        So that who waits for the session's beginning or end waits for no other worker.
-        """
-        while not flag.is_set() and self._callers_read:
-            link = self.link
-            if link is None or link.dead or not link.lead.acquire(False):
-                return
-            self.leads += 1
-            try:
-                if deadline is not None and not link.readable(deadline - self._now()):
-                    return
-                self.read(link)
-            except BaseException as error:
-                self.interrupted(link, error)
-                raise
-            finally:
-                link.lead.release()
-                if self.waiters:
-                    self.promote()
-
     def read(self, link: Link, wait: bool = True) -> None:
         """Receive once, and tell the core; only whoever leads may call it.
 
@@ -413,4 +381,4 @@ class Traffic(Leaving):
                 self.perform()
             elif not link.dead:
                 link.shutdown()
-        self.background.wake()
+        self.poller.wake()
