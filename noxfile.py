@@ -65,7 +65,7 @@ PEERS_FOR_TESTS = {
 # greenlets anyway: that is one of their worlds.
 GREENLET_SUITES: list[tuple[str, str]] = [("zk-client", "test_live_*.py"), ("zk-recipes", "test_lock_live.py")]
 # Modules that need an extra, and the top-level module of that extra.
-PLUGIN = ("plugin", "_pytest_choice", "_pytest_leaks", "_pytest_report", "_pytest_servers")
+PLUGIN = ("plugin", "_pytest_choice", "_pytest_leaks", "_pytest_report", "_pytest_seeds", "_pytest_servers")
 NEEDS_EXTRA = {
     **{f"zk_testing.{room}": "pytest" for room in PLUGIN},
     "zk_client.handlers.hub": "gevent",
