@@ -15,10 +15,20 @@ if TYPE_CHECKING:
     from zk_testing.member import ZooKeeperServer
 
 
+# What takes long, and says nothing new of a copy of the package: that a search finds what it is there for, and searches
+# of every step.
+SLOW = (
+    "test_the_search_",
+    "test_each_kind_of_fault_alone_is_survived",
+    "test_a_recipe_keeps_its_promise_whichever_step_fails",
+    "test_a_recipe_cancelled_at_any_request",
+)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What shows that a search finds what it is there for takes long, and says nothing new of a copy of the package."""
+    """Mark what is slow."""
     for item in items:
-        if item.name.startswith("test_the_search_"):
+        if item.name.startswith(SLOW):
             item.add_marker("slow")
 
 

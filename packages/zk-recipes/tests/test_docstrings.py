@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import inspect
 import pkgutil
 import re
@@ -19,6 +20,7 @@ NAMED = re.compile(r"``(test_\w+|\.\.\._\w+)``")
 MODULES = [name for _, name, _ in pkgutil.iter_modules(zk_recipes.__path__)]
 
 
+@functools.cache
 def written() -> frozenset[str]:
     """Every test function of this package."""
     return frozenset(
