@@ -59,7 +59,7 @@ class Scene:
         """Begin a write that is applied, and whose reply is lost."""
         fault = self.ways[self.mine].lose_reply(operation, then="freeze")
         call = begin(self.zk)
-        fault.wait()
+        fault.wait(30.0)
         return call
 
     def be_misled(self, how: str) -> None:

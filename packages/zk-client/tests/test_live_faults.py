@@ -86,11 +86,11 @@ def test_an_idle_client_notices_a_frozen_server_too(make_client: MakeClient, zk_
 
 
 def test_a_quiet_connection_is_kept_by_pings(make_client: MakeClient, zk_faults: FaultProxy) -> None:
-    zk = make_client(zk_faults.hosts, 0.9)
+    zk = make_client(zk_faults.hosts, 1.8)
     states = States(zk)
-    pings = zk_faults.wait_for("ping", count=6)
+    pings = zk_faults.wait_for("ping", count=4)
     gaps = [later.time - earlier.time for earlier, later in pairwise(pings)]
-    assert median(gaps) < 0.9 * 2 / 3  # a busy machine may well delay one of them
+    assert median(gaps) < 1.8 * 2 / 3  # a busy machine may well delay one of them
     assert states.seen == []
     assert zk.lease_remaining > 0
 

@@ -45,7 +45,7 @@ def test_the_plugin_alone_imports_next_to_nothing_of_this_package(tmp_path: Path
     tests = "import sys\ndef test_one(): print(*sorted(m for m in sys.modules if m.startswith('zk_')))\n"
     run = run_pytest(tmp_path, tests, "-s")
     assert "1 passed" in run.stdout
-    hooks = [f"zk_testing._pytest_{room}" for room in ("choice", "leaks", "report", "servers")]
+    hooks = [f"zk_testing._pytest_{room}" for room in ("choice", "leaks", "report", "seeds", "servers")]
     assert " ".join(["zk_testing", "zk_testing._choice", *hooks, "zk_testing.plugin"]) in run.stdout
 
 
