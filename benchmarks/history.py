@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "packages" / "zk-testing" / "tests"))
 
@@ -69,19 +69,19 @@ def wanted(operation: Operation, kind: str) -> bool:
     return operation.kind == kind and operation.ok and (kind != "dequeue" or operation.result is not None)
 
 
-def changing(kind: str, **change: object) -> Callable[[Made], None]:
+def changing(kind: str, **change: Any) -> Callable[[Made], None]:
     def spoil(history: Made) -> None:
         place = late(history, kind)
-        history[place] = history[place]._replace(**change)  # type: ignore[arg-type]
+        history[place] = history[place]._replace(**change)
 
     return spoil
 
 
-def adding(kind: str, **change: object) -> Callable[[Made], None]:
+def adding(kind: str, **change: Any) -> Callable[[Made], None]:
     """The same once more, by somebody else."""
 
     def spoil(history: Made) -> None:
-        history.insert(late(history, kind), history[late(history, kind)]._replace(process="other", **change))  # type: ignore[arg-type]
+        history.insert(late(history, kind), history[late(history, kind)]._replace(process="other", **change))
 
     return spoil
 

@@ -14,6 +14,7 @@ import asyncio
 import json
 import time
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 from report import aligned
@@ -44,7 +45,7 @@ async def lock(sim: Simulation) -> None:
     sim.always(alone)
     for number in range(5):
         name = f"client-{number}"
-        sim.start(name, lambda name=name: contend(sim, name, locks), may_raise=(ZooKeeperError, OSError))  # type: ignore[misc]
+        sim.start(name, partial(contend, sim, name, locks), may_raise=(ZooKeeperError, OSError))
 
 
 async def idle(sim: Simulation) -> None:

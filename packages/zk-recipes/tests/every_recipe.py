@@ -8,10 +8,12 @@ may be done to, `other` one that nothing is done to.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from datetime import timedelta
-from typing import TypeAlias
+from typing import Any, TypeAlias
+
+from heard import PATIENCE, Heard
 
 from zk_client import AsyncClient, TransactionFailedError
 from zk_recipes import (
@@ -48,18 +50,11 @@ from zk_recipes import (
 )
 from zk_wire import CheckVersionRequest, ConnectionLostError, NodeExistsError, NoNodeError, SetDataRequest
 
-Use: TypeAlias = Callable[[AsyncClient, AsyncClient], Awaitable[None]]
+Use: TypeAlias = Callable[[AsyncClient, AsyncClient], Coroutine[Any, Any, None]]
 
 PATH = "/recipe"
 # What stays behind on purpose, and where the tests look for what does not: everything else is below PATH.
 PROTECTED = "/protected"
-PATIENCE = 20.0
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while not condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.0005)
 
 
 class UnansweredError(Exception):
@@ -157,13 +152,13 @@ async def counter(zk: AsyncClient, other: AsyncClient) -> None:
 
 async def shared_value(zk: AsyncClient, other: AsyncClient) -> None:
     mine, theirs = AsyncSharedValue(zk, PATH), AsyncSharedValue(other, PATH)
-    heard: list[bytes | None] = []
-    listening = mine.listen(lambda reading: heard.append(None if reading is None else reading.data))
+    heard = Heard()
+    listening = mine.listen(lambda reading: heard(None if reading is None else reading.data))
     try:
         first = await mine.set(b"first")
         assert await mine.compare_and_set(first, b"second") is not None
         assert await mine.compare_and_set(first, b"third") is None
-        await until(lambda: bool(heard) and heard[-1] == b"second")
+        await heard.until(lambda: heard.last == b"second")
         reading = await theirs.get()
         assert reading is not None and reading.data == b"second"
     finally:
@@ -258,9 +253,11 @@ async def shallow_party(zk: AsyncClient, other: AsyncClient) -> None:
 
 async def membership(zk: AsyncClient, other: AsyncClient) -> None:
     async with AsyncGroupMembership(zk, PATH, "ours", b"1") as group:
+        heard = Heard()
+        group.listen(heard)
         assert await group.wait(PATIENCE)
         group.update(b"2")
-        await until(lambda: dict(group.members).get("ours") == b"2")
+        await heard.until(lambda: dict(group.members).get("ours") == b"2")
 
 
 async def persistent_node(zk: AsyncClient, other: AsyncClient) -> None:
@@ -272,18 +269,31 @@ async def persistent_node(zk: AsyncClient, other: AsyncClient) -> None:
 
 
 async def holds(zk: AsyncClient, path: str, data: bytes) -> None:
+    """Wait until a node has these data."""
     async with asyncio.timeout(PATIENCE):
-        found: bytes | None = None
-        while found != data:
-            await asyncio.sleep(0.001)
-            with suppress(NoNodeError):
-                found, _ = await zk.get(path)
+        while True:
+            watch = zk.watcher()
+            try:
+                if await zk.exists(path, watch=watch) is not None and (await zk.get(path))[0] == data:
+                    return
+                await watch.wait()
+            except NoNodeError:
+                pass  # gone in between: its watch has told, or will
+            finally:
+                await watch.close()
 
 
 async def gone(zk: AsyncClient, path: str) -> None:
+    """Wait until a node is not there."""
     async with asyncio.timeout(PATIENCE):
-        while await zk.exists(path) is not None:  # noqa: ASYNC110
-            await asyncio.sleep(0.001)
+        while True:
+            watch = zk.watcher()
+            try:
+                if await zk.exists(path, watch=watch) is None:
+                    return
+                await watch.wait()
+            finally:
+                await watch.close()
 
 
 async def changed(other: AsyncClient, path: str, data: bytes) -> None:
@@ -301,27 +311,27 @@ async def without(other: AsyncClient, path: str) -> None:
 
 
 async def data_watch(zk: AsyncClient, other: AsyncClient) -> None:
-    told: list[bytes | None] = []
+    told = Heard()
     await changed(other, f"{PATH}/node", b"1")
-    watch = AsyncDataWatch(zk, f"{PATH}/node", lambda data, stat: told.append(data))
+    watch = AsyncDataWatch(zk, f"{PATH}/node", told)
     try:
-        await until(lambda: bool(told) and told[-1] == b"1")
+        await told.until(lambda: told.last == b"1")
         await changed(other, f"{PATH}/node", b"2")
-        await until(lambda: told[-1] == b"2")
-        assert told == [b"1", b"2"]
+        await told.until(lambda: told.last == b"2")
+        assert told.calls == [b"1", b"2"]
     finally:
         await watch.stop()
 
 
 async def children_watch(zk: AsyncClient, other: AsyncClient) -> None:
-    told: list[list[str]] = []
+    told = Heard()
     await other.ensure_path(f"{PATH}/one")
     await without(other, f"{PATH}/two")
-    watch = AsyncChildrenWatch(zk, PATH, told.append)
+    watch = AsyncChildrenWatch(zk, PATH, told)
     try:
-        await until(lambda: bool(told) and told[-1] == ["one"])
+        await told.until(lambda: told.last == ["one"])
         await other.create(f"{PATH}/two")
-        await until(lambda: sorted(told[-1]) == ["one", "two"])
+        await told.until(lambda: told.last in (["one", "two"], ["two", "one"]))
     finally:
         await watch.stop()
         await without(other, f"{PATH}/two")
@@ -344,33 +354,41 @@ async def patient_watch(zk: AsyncClient, other: AsyncClient) -> None:
 async def node_cache(zk: AsyncClient, other: AsyncClient) -> None:
     await changed(other, f"{PATH}/node", b"1")
     async with AsyncNodeCache(zk, f"{PATH}/node") as cache:
+        heard = Heard()
+        cache.listen(heard)
         assert await cache.wait(PATIENCE)
         await changed(other, f"{PATH}/node", b"2")
-        await until(lambda: cache.data == b"2")
+        await heard.until(lambda: cache.data == b"2")
 
 
 async def children_cache(zk: AsyncClient, other: AsyncClient) -> None:
     await changed(other, f"{PATH}/node", b"1")
     async with AsyncChildrenCache(zk, PATH) as cache:
+        heard = Heard()
+        cache.listen(heard)
         assert await cache.wait(PATIENCE)
         await changed(other, f"{PATH}/node", b"2")
-        await until(lambda: (found := cache.get("node")) is not None and found.data == b"2")
+        await heard.until(lambda: (found := cache.get("node")) is not None and found.data == b"2")
 
 
 async def tree_cache(zk: AsyncClient, other: AsyncClient) -> None:
     await changed(other, f"{PATH}/deep/node", b"1")
     async with AsyncTreeCache(zk, PATH) as cache:
+        heard = Heard()
+        cache.listen(heard)
         assert await cache.wait(PATIENCE)
         await changed(other, f"{PATH}/deep/node", b"2")
-        await until(lambda: (found := cache.get(f"{PATH}/deep/node")) is not None and found.data == b"2")
+        await heard.until(lambda: (found := cache.get(f"{PATH}/deep/node")) is not None and found.data == b"2")
 
 
 async def single_tree_cache(zk: AsyncClient, other: AsyncClient) -> None:
     await changed(other, f"{PATH}/deep/node", b"1")
     async with AsyncTreeCache(zk, PATH, single_watches=True) as cache:
+        heard = Heard()
+        cache.listen(heard)
         assert await cache.wait(PATIENCE)
         await changed(other, f"{PATH}/deep/node", b"2")
-        await until(lambda: (found := cache.get(f"{PATH}/deep/node")) is not None and found.data == b"2")
+        await heard.until(lambda: (found := cache.get(f"{PATH}/deep/node")) is not None and found.data == b"2")
 
 
 async def partitioner(zk: AsyncClient, other: AsyncClient) -> None:

@@ -12,13 +12,15 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, Generic, NoReturn, TypeVar
 
 from zk_client import AsyncClient, Port, SessionState
+from zk_testing import AsyncEmbeddedServer
+from zk_testing.sim import SingleServer
 from zk_testing.sim.faults import MESSAGE_FAULTS, Faults
 from zk_testing.sim.network import Connection
 from zk_testing.sim.process import Process
 from zk_testing.sim.program import whereabouts
 from zk_testing.sim.world import Simulation as World
 from zk_testing.sim.world import SimulationFailedError, StuckError
-from zk_wire import Decoder, ErrorResult, MultiRequest, OpCode, Request, Stat
+from zk_wire import Decoder, ErrorResult, MultiRequest, Op, OpCode, Stat
 
 T = TypeVar("T")
 
@@ -337,9 +339,15 @@ def requests_in(data: bytes) -> Iterable[tuple[str, str]]:
             yield KINDS.get(kind, kind), path
 
 
+def only_server(world: World) -> AsyncEmbeddedServer:
+    """The server of a world that has one."""
+    assert isinstance(world.servers, SingleServer)
+    return world.servers.server
+
+
 def server_watches(world: World) -> list[str]:
     """The path of every watch on the server, in order."""
-    watches = world.servers.server.core.watches  # type: ignore[attr-defined]
+    watches = only_server(world).core.watches
     return sorted(path for table in (watches.data, watches.child) for path, who in table.by_path().items() for _ in who)
 
 
@@ -379,15 +387,15 @@ class SimulatedServer:
         """Delete a node."""
         self._stranger.delete(path, version)
 
-    def commit(self, session: int, operations: Sequence[Request[Any]]) -> None:
+    def commit(self, session: int, operations: Sequence[Op]) -> None:
         """Do all of it or nothing. Raises RefusedTransactionError."""
-        response = self._stranger.request(MultiRequest(list(operations)))  # type: ignore[arg-type]
+        response = self._stranger.request(MultiRequest(operations))
         if any(isinstance(result, ErrorResult) for result in response.results):
             raise RefusedTransactionError
 
     def on_set(self, told: Callable[[Stat], object]) -> None:
         """Have something called with the new Stat of every node whose data is replaced, by whomever."""
-        tree = self._simulation.world.servers.tree()
+        tree: Any = self._simulation.world.servers.tree()
         set_data = tree.set_data
 
         def tell(path: str, data: bytes | None, **how: int) -> Any:
@@ -395,7 +403,7 @@ class SimulatedServer:
             told(node.stat())
             return node, events
 
-        tree.set_data = tell  # type: ignore[method-assign]
+        tree.set_data = tell
 
     def is_alive(self, session_id: int) -> bool:
         """Whether a session is neither expired nor closed."""
@@ -412,7 +420,7 @@ class SimulatedServer:
     @property
     def zxid(self) -> int:
         """Of the last change."""
-        return self._simulation.world.servers.server.core.last_zxid  # type: ignore[attr-defined]
+        return only_server(self._simulation.world).core.last_zxid
 
     def watches(self) -> list[str]:
         """The path of every watch there is, or was when the run had ended."""

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
 import pytest
-from every_recipe import PATIENCE, PROTECTED, USES, Use
+from every_recipe import PROTECTED, USES, Use
+from heard import PATIENCE
 
 from zk_client import AsyncClient
 from zk_testing import AsyncEmbeddedServer, Settings
@@ -17,6 +19,11 @@ from zk_testing import AsyncEmbeddedServer, Settings
 MOST_STEPS = 100
 # Turns of the loop after the server has got a request: before it answers, when the answer comes, and afterwards.
 TURNS = [0, 1, 3, 6]
+
+
+def has_got(server: AsyncEmbeddedServer, requests: int) -> bool:
+    """Whether a server has received so many requests."""
+    return server.core.received >= requests
 
 
 async def reaches(task: asyncio.Task[None], condition: Callable[[], bool], turns: int) -> bool:
@@ -49,17 +56,17 @@ async def steps(use: Use, turns: int) -> int:
 
         before = asyncio.all_tasks()
         for step in range(1, MOST_STEPS):
-            goal = near.core.received + step
-            task = asyncio.create_task(use(zk, other))  # type: ignore[arg-type]
+            under_way = partial(has_got, near, near.core.received + step)
+            task = asyncio.create_task(use(zk, other))
             async with asyncio.timeout(PATIENCE):
-                is_under_way = await reaches(task, lambda goal=goal: near.core.received >= goal, turns)  # type: ignore[misc]
+                is_under_way = await reaches(task, under_way, turns)
                 task.cancel()
                 await asyncio.wait([task])
                 assert task.cancelled() == is_under_way, f"at step {step}: {task!r}"
                 await use(zk, other)
                 try:
-                    while left():  # noqa: ASYNC110
-                        await asyncio.sleep(0.001)
+                    while left():
+                        await zk.sync("/")
                 except asyncio.CancelledError:
                     raise AssertionError(f"left behind at step {step}: {left()}") from None
             if not is_under_way:

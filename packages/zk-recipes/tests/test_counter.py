@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from typing import TypeAlias
 
 import pytest
 from data_world import FAULTS, CancelledByTestError, DataWorld, lose_next_commit
-from sim_world import Client, World
+from sim_world import Client
 from simulated import Faults, SimulationFailedError, faults_of
 
 from zk_recipes import AsyncCounter, RecipeTimeoutError, UndecidedError, UnreadableDataError
@@ -19,7 +20,7 @@ PATH = "/numbers/one"
 # Digits of this base tell how often each addition counted.
 BASE = 8
 
-Adder = Callable[[Client, int], "object"]
+MakeCounter: TypeAlias = "Callable[[Client, str], AsyncCounter[int] | NaiveCounter]"
 
 
 class NaiveCounter:
@@ -42,9 +43,7 @@ class NaiveCounter:
                 return after
 
 
-def search(
-    seed: int, counter_type: Callable[..., AsyncCounter[int]] = AsyncCounter, faults: Faults = FAULTS
-) -> DataWorld:
+def search(seed: int, counter_type: MakeCounter = AsyncCounter, faults: Faults = FAULTS) -> DataWorld:
     """Let three clients add digits of their own, and look how often each is in the sum."""
     world = DataWorld(seed, 3, faults=faults)
     counted: dict[int, set[int]] = {}
@@ -120,17 +119,13 @@ def test_what_is_read_while_the_session_lives_proves_nothing_of_an_undecided_add
 def test_the_search_finds_a_naive_counter(kind: str) -> None:
     for seed in range(60):
         try:
-            search(seed, NaiveCounter, faults_of(0.3, 6, (kind,)))  # type: ignore[arg-type]
+            search(seed, NaiveCounter, faults_of(0.3, 6, (kind,)))
         except (SimulationFailedError, AssertionError):
             return
     pytest.fail("nothing found")
 
 
 # What it keeps
-
-
-def run(world: World, body: object) -> None:
-    world.run(body)  # type: ignore[arg-type]
 
 
 def test_it_keeps_the_number_as_kazoo_does() -> None:

@@ -10,7 +10,8 @@ import asyncio
 from contextlib import suppress
 
 import pytest
-from every_recipe import PATIENCE, PROTECTED, USES, UnansweredError, Use, until
+from every_recipe import PROTECTED, USES, UnansweredError, Use
+from heard import PATIENCE, Heard
 
 from zk_client import AsyncClient
 from zk_recipes import LockLostError, UndecidedError
@@ -72,12 +73,15 @@ class Stage:
         while not fault.struck:
             if using.done():
                 return
-            await asyncio.sleep(0.0005)
+            await self.other.sync("/")
         session_id = self.zk.session_id
+        heard = Heard()
+        self.zk.add_listener(heard)
         if session_id is not None:
             self.server.expire_session(session_id)
         self.proxy.heal()
-        await until(lambda: self.zk.session_id not in (None, session_id))
+        await heard.until(lambda: self.zk.session_id not in (None, session_id))
+        self.zk.remove_listener(heard)
 
     def left(self) -> list[str]:
         """What is left on the server and in the client: ephemeral nodes, watches, listeners."""
@@ -91,11 +95,11 @@ class Stage:
         return self.server.call(look) + [repr(listener) for listener in self.zk.handler.listeners]
 
     async def is_clean(self) -> None:
-        """Wait until nothing is left."""
+        """Wait until nothing is left: what the client still has to clear away goes out between its syncs."""
         with suppress(TimeoutError):
             async with asyncio.timeout(PATIENCE):
-                while self.left():  # noqa: ASYNC110
-                    await asyncio.sleep(0.001)
+                while self.left():
+                    await self.zk.sync("/")
         assert self.left() == []
 
 
@@ -107,7 +111,7 @@ async def steps(use: Use, kind: str, allowed: tuple[type[Exception], ...]) -> in
             stage = Stage(server, proxy, zk, other)
             for nth in range(1, MOST_STEPS):
                 struck = await stage.use(use, kind, nth, allowed)
-                await until(lambda: zk.state.is_connected)
+                assert await zk.wait_connected(PATIENCE)
                 async with asyncio.timeout(PATIENCE):
                     await use(zk, other)
                 await stage.is_clean()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -115,7 +116,7 @@ def test_contenders_hold_one_after_the_other_in_the_order_they_came(kind: str, h
                 tasks = []
                 for number in range(MANY):
                     tasks.append(asyncio.create_task(contend(number)))
-                    await until(lambda number=number: queued(number + 1 + first))  # type: ignore[misc]
+                    await until(partial(queued, number + 1 + first))
                 assert served == []
             await asyncio.gather(*tasks)
             assert served == list(range(MANY))

@@ -6,6 +6,7 @@ That it finds what it is there for is shown in test_lock_broken.py.
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import pytest
 from sim_world import FAULTS, World, chaos
@@ -45,13 +46,14 @@ def test_the_search_meets_every_kind_of_trouble() -> None:
     }
 
     def observe(world: World) -> None:
-        add = world.sim.world.timeline.add
+        timeline: Any = world.sim.world.timeline
+        add = timeline.add
 
         def listen(now: float, who: str, what: str) -> None:
             seen.update(word for word in wanted if word in what)
             add(now, who, what)
 
-        world.sim.world.timeline.add = listen  # type: ignore[method-assign]
+        timeline.add = listen
 
     for seed in range(60):
         chaos(seed, faults=FAULTS, observe=observe)

@@ -13,7 +13,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from every_recipe import PATH, PATIENCE, until
+from every_recipe import PATH
+from heard import PATIENCE, Heard
 
 from zk_client import AsyncClient, TransactionFailedError
 from zk_recipes import (
@@ -88,13 +89,25 @@ class World:
     async def waiting(self, count: int, path: str = PATH) -> None:
         """Wait until a node has so many children."""
         async with asyncio.timeout(PATIENCE):
-            while await self.count(path) != count:  # noqa: ASYNC110
-                await asyncio.sleep(0.002)
+            while True:
+                watch = self.stranger.watcher()
+                try:
+                    found = 0
+                    if await self.stranger.exists(path, watch=watch) is not None:
+                        found = len(await self.stranger.get_children(path, watch=watch))
+                    if found == count:
+                        return
+                    await watch.wait()
+                except NoNodeError:
+                    pass  # gone between the two
+                finally:
+                    await watch.close()
 
-    async def count(self, path: str) -> int:
-        with suppress(NoNodeError):
-            return len(await self.stranger.get_children(path))
-        return 0
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait for what nobody tells of: it is looked at after each answer of the server."""
+        async with asyncio.timeout(PATIENCE):
+            while not condition():
+                await self.stranger.sync("/")
 
 
 @asynccontextmanager
@@ -186,7 +199,7 @@ def test_the_leader_is_stopped_and_the_next_candidate_leads(run: Callable[[Body]
         async def lead() -> None:
             async with AsyncElection(world.one, PATH, "first").lead():
                 leads.set()
-                await asyncio.sleep(PATIENCE)
+                await asyncio.Event().wait()
 
         leading = asyncio.create_task(lead())
         await leads.wait()
@@ -222,9 +235,9 @@ def test_a_partitioner_fails_and_another_shares_out_anew(run: Callable[[Body], N
         first = AsyncSetPartitioner(world.one, PATH, ["a"], None, "first", 0.01)
         assert await first.wait_for_acquire(PATIENCE)
         await world.erase()
-        await until(lambda: first.failed or first.release)
+        await world.until(lambda: first.failed or first.release)
         first.release_set()
-        await until(lambda: first.failed)
+        await world.until(lambda: first.failed)
         assert list(first) == []
         await first.finish()
         async with AsyncSetPartitioner(world.other, PATH, ["a"], None, "second", 0.01) as second:
@@ -292,16 +305,16 @@ def test_a_worker_that_waits_gets_the_next_job_and_one_that_was_held_has_no_effe
 def test_a_shared_value_is_another_one_and_its_listener_hears_of_it(run: Callable[[Body], None]) -> None:
     async def body(world: World) -> None:
         mine, theirs = AsyncSharedValue(world.one, PATH), AsyncSharedValue(world.other, PATH)
-        heard: list[bytes | None] = []
-        listening = theirs.listen(lambda reading: heard.append(None if reading is None else reading.data))
+        heard = Heard()
+        listening = theirs.listen(lambda reading: heard(None if reading is None else reading.data))
         first = await mine.set(b"first")
-        await until(lambda: heard[-1:] == [b"first"])
+        await heard.until(lambda: heard.calls[-1:] == [b"first"])
         await world.erase()
-        await until(lambda: heard[-1] in (None, b""))
+        await heard.until(lambda: heard.last in (None, b""))
         second = await mine.set(b"first")
         assert await mine.compare_and_set(first, b"wrong") is None
         assert await mine.compare_and_set(second, b"second") is not None
-        await until(lambda: heard[-1] == b"second")
+        await heard.until(lambda: heard.last == b"second")
         listening.stop()
 
     run(body)
@@ -334,7 +347,7 @@ def test_members_that_wait_enter_when_all_are_there_and_those_inside_leave(run: 
         await world.erase()
         assert await asyncio.gather(entering, theirs.enter(PATIENCE)) == [True, True]
         leaving = asyncio.create_task(mine.leave(PATIENCE))
-        await asyncio.sleep(0.02)
+        await world.waiting(2, f"{PATH}/round-0000000000")  # the one still inside, and that all were there
         assert not leaving.done()
         await world.erase()
         assert await leaving and await theirs.leave(PATIENCE)
@@ -351,17 +364,20 @@ def test_watches_tell_that_the_node_is_gone_and_what_it_is_afterwards(run: Calla
     async def body(world: World) -> None:
         node = f"{PATH}/node"
         await world.stranger.create(node, b"first", makepath=True)
-        told: list[bytes | None] = []
-        children: list[list[str]] = []
-        watch = AsyncDataWatch(world.one, node, lambda data, stat: told.append(data))
-        below = AsyncChildrenWatch(world.one, PATH, children.append)
+        told, children, cached = Heard(), Heard(), Heard()
+        watch = AsyncDataWatch(world.one, node, told)
+        below = AsyncChildrenWatch(world.one, PATH, children)
         async with AsyncTreeCache(world.one, PATH) as cache:
-            await until(lambda: told == [b"first"] and children == [["node"]])
+            cache.listen(cached)
+            await told.until(lambda: told.calls == [b"first"])
+            await children.until(lambda: children.calls == [["node"]])
             await world.erase()
-            await until(lambda: told[-1] is None and cache.get(node) is None)
+            await told.until(lambda: told.last is None)
+            await cached.until(lambda: cache.get(node) is None)
             await world.stranger.create(node, b"second", makepath=True)
-            await until(lambda: told[-1] == b"second" and children[-1] == ["node"])
-            await until(lambda: (found := cache.get(node)) is not None and found.data == b"second")
+            await told.until(lambda: told.last == b"second")
+            await children.until(lambda: children.last == ["node"])
+            await cached.until(lambda: (found := cache.get(node)) is not None and found.data == b"second")
         await watch.stop()
         await below.stop()
 
@@ -398,8 +414,8 @@ def test_a_persistent_node_a_member_and_a_party_are_there_again(run: Callable[[B
             assert await mine.wait(PATIENCE) and await member.wait(PATIENCE) and await party.members() == ["me"]
             first = mine.token
             await world.erase()
-            await until(lambda: mine.token not in (None, first) and mine.exists and member.joined)
-            await until(lambda: dict(member.members) == {"me": b"1"})
+            await world.until(lambda: mine.token not in (None, first) and mine.exists and member.joined)
+            await world.until(lambda: dict(member.members) == {"me": b"1"})
             await world.waiting(1, f"{PATH}/party")
             assert await AsyncParty(world.other, f"{PATH}/party").members() == ["me"]
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import heapq
 import random
 from collections.abc import Iterator
+from typing import Any
 
 from zk_testing.history import Ending, Operation
 
 OK, FAILED, UNKNOWN = Ending.OK, Ending.FAILED, Ending.UNKNOWN
 
 
-def op(process: str, what: str, argument: object = None, result: object = None, **facts: object) -> Operation:
+def op(process: str, what: str, argument: object = None, result: object = None, **facts: Any) -> Operation:
     """An operation; *what* is "kind begin end", where an end "?" is of unknown outcome, "!" failed, "-" never ended.
 
     `key` is "/x" unless it is given.
@@ -20,7 +21,7 @@ def op(process: str, what: str, argument: object = None, result: object = None, 
     ending = UNKNOWN if end[-1] in "?-" else FAILED if end[-1] == "!" else OK
     last = None if end == "-" else float(end.rstrip("?!") or begin)
     key = str(facts.pop("key", "/x"))
-    return Operation(process, kind, key, argument, result, float(begin), last, ending)._replace(**facts)  # type: ignore[arg-type]
+    return Operation(process, kind, key, argument, result, float(begin), last, ending)._replace(**facts)
 
 
 class Moments:

@@ -309,8 +309,11 @@ def test_an_addition_that_counted_twice_is_found(seed: int) -> None:
     history = counter_history(seed, 100, amounts=10**9, unknown=0.0)
     adds = [one for one in history if one.kind == "add"]
     twice = random.Random(seed).choice(adds)
+    assert isinstance(twice.argument, int) and twice.last is not None
     late = [
-        one._replace(result=one.result + twice.argument) if one.begin > twice.last else one  # type: ignore[operator]
+        one._replace(result=one.result + twice.argument)
+        if one.begin > twice.last and isinstance(one.result, int)
+        else one
         for one in history
     ]
     assert counter(late).holds is (late == history)

@@ -17,6 +17,7 @@ from .faults import FAULTS, MESSAGE_FAULTS, NO_FAULTS, TROUBLES, Faults
 from .process import Process
 from .program import Program
 from .searching import search, simulate
+from .servers import ServerEnsemble, Servers, SingleServer
 from .stranger import Stranger
 from .world import Simulation, SimulationFailedError, StuckError
 
@@ -28,8 +29,11 @@ __all__ = [
     "Faults",
     "Process",
     "Program",
+    "ServerEnsemble",
+    "Servers",
     "Simulation",
     "SimulationFailedError",
+    "SingleServer",
     "Stranger",
     "StuckError",
     "search",

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .loop import SimulatedLoop
     from .network import Network
 
-__all__ = ["Servers", "SimulatedClock"]
+__all__ = ["ServerEnsemble", "Servers", "SimulatedClock", "SingleServer"]
 
 
 class SimulatedClock(Clock):
