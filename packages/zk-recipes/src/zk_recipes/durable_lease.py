@@ -31,18 +31,18 @@ from zk_wire import (
     join_path,
 )
 
+from ._block import Block
 from ._durable_claims import BOUND, DurableClaim, DurableClaims
 from ._waiting import PASSING, Patience, check_timeout
 from .errors import LockCancelledError, LockInUseError, LockLostError, LockTimeout
 from .lease import check_duration
-from .lock import CUT_SHORT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
     from typing import Self
 
-    from zk_client import HasPort, Scope
+    from zk_client import HasPort
 
 log = logging.getLogger(__name__)
 
@@ -104,7 +104,7 @@ class AsyncDurableLease:
         self._patience: Patience | None = None
         self._on_lost = on_lost
         self._claim: DurableClaim | None = None
-        self._scope: Scope | None = None
+        self._block = Block(client.port)
         # Whoever acquires has taken the one element. A list's pop is atomic, also between threads.
         self._permit = [None]
 
@@ -235,28 +235,14 @@ class AsyncDurableLease:
     async def __aenter__(self) -> Self:
         """Acquire, without a bound; raises when that fails."""
         await self.acquire()
-        try:
-            scope = self._port.scope()
-            if scope.interrupts:
-                self._port.spawn(self._held().cut_short(scope), f"durable lease {self._path} scope")
-                self._scope = scope
-        except BaseException:
-            await self._port.shielded(self.release())
-            raise
+        await self._block.begin(self.release, self._held)
         return self
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Release."""
-        scope, self._scope = self._scope, None
-        cut_short = False
-        try:
-            cut_short = scope is not None and await scope.leave(exc)
-        finally:
-            await self.release()
-        if cut_short:
-            raise LockLostError(self._path, CUT_SHORT, "lease") from exc
+        await self._block.end(exc, self.release)
 
     # What a holder knows
 

@@ -207,11 +207,7 @@ class AsyncTerm:
             await self._seat.acquire(timeout=self._timeout)
         finally:
             waiting.remove(self)
-        try:
-            self._seat._begin_scope()
-        except BaseException:
-            await self._port.shielded(self._seat.release())
-            raise
+        await self._seat._block.begin(self._seat.release, self._seat._held)
         return self
 
     async def __aexit__(

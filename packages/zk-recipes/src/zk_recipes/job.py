@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING
 
 from zk_client import Face, TransactionFailedError, attribute, blocking, direct, run_blocking
 
+from ._block import Block
 from ._entries import check_value
 from ._holding import Holding
 from ._waiting import check_timeout
 from .errors import LockLostError, RecipeTimeoutError
-from .lock import CUT_SHORT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import TracebackType
     from typing import Self
 
-    from zk_client import Operation, Port, Scope
+    from zk_client import Operation, Port
     from zk_wire import CheckVersionRequest
 
     from ._claims import Claim
@@ -49,7 +49,7 @@ class AsyncJob:
         self._port = port
         self._claim = claim
         self._holding = holding = Holding(port, queue.path, claim.node, WHAT)
-        self._scope: Scope | None = None
+        self._block = Block(port)
         if on_lost is not None:
             # The session may live on: others must not wait for somebody who has given up.
             keeper = holding.keep(on_lost, lambda: queue._abandon(claim))
@@ -130,24 +130,14 @@ class AsyncJob:
         """Begin the work; raises LockLostError when the job is not held any more."""
         if not self._holding.is_valid:
             raise LockLostError(self._queue.path, "its claim ended before its block began", WHAT)
-        scope = self._port.scope()
-        if scope.interrupts:
-            self._port.spawn(self._holding.cut_short(scope), f"job of {self._queue.path} scope")
-            self._scope = scope
+        await self._block.begin(self.release, lambda: self._holding)
         return self
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Give the job back, unless it was completed."""
-        scope, self._scope = self._scope, None
-        cut_short = False
-        try:
-            cut_short = scope is not None and await scope.leave(exc)
-        finally:
-            await self.release()
-        if cut_short:
-            raise LockLostError(self._queue.path, CUT_SHORT, WHAT) from exc
+        await self._block.end(exc, self.release)
 
     def _let_go(self) -> None:
         self._holding.end()

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from zk_client import Face, attribute, blocking, direct
 from zk_wire import check_path
 
+from ._block import Block
 from ._holding import Holding, OwnNode
 from ._queue import Attempt, Queue
 from ._waiting import check_timeout
@@ -26,13 +27,10 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import ClassVar, Self
 
-    from zk_client import HasPort, Scope
+    from zk_client import HasPort
     from zk_wire import CheckVersionRequest
 
 log = logging.getLogger(__name__)
-
-# Why a block was left with LockLostError.
-CUT_SHORT = "it was lost, or its lease about to end, so the block was cancelled"
 
 
 class AsyncLock:
@@ -102,7 +100,7 @@ class AsyncLock:
         self._on_lost = on_lost
         self._attempt: Attempt | None = None
         self._holding: Holding | None = None
-        self._scope: Scope | None = None
+        self._block = Block(client.port)
         # Whoever acquires or holds has taken the one element. A list's pop is atomic, also between threads.
         self._permit = [None]
 
@@ -182,36 +180,14 @@ class AsyncLock:
     async def __aenter__(self) -> Self:
         """Acquire, without a bound; raises when that fails."""
         await self.acquire()
-        try:
-            self._begin_scope()
-        except BaseException:
-            await self._port.shielded(self.release())
-            raise
+        await self._block.begin(self.release, self._held)
         return self
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Release."""
-        cut_short = False
-        try:
-            cut_short = await self._leave_scope(exc)
-        finally:
-            await self.release()
-        if cut_short:
-            raise LockLostError(self._path, CUT_SHORT, self._WHAT) from exc
-
-    def _begin_scope(self) -> None:
-        """Have the calling worker interrupted, where that can be, before the lock we hold is lost."""
-        scope = self._port.scope()
-        if scope.interrupts:
-            self._port.spawn(self._held().cut_short(scope), f"lock {self._path} scope")
-            self._scope = scope
-
-    async def _leave_scope(self, exc: BaseException | None) -> bool:
-        """End the scope, if there is one; True when *exc* is its interruption."""
-        scope, self._scope = self._scope, None
-        return scope is not None and await scope.leave(exc)
+        await self._block.end(exc, self.release)
 
     # What a holder knows
 

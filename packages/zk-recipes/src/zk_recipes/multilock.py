@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING
 from zk_client import Face, TransactionFailedError, attribute, blocking, direct
 from zk_wire import BadVersionError, NoNodeError, SessionExpiredError, check_path
 
+from ._block import Block
 from ._queue import RELEASE_BOUND
 from ._waiting import check_timeout
 from .errors import LockCancelledError, LockInUseError, LockLostError, LockTimeout
-from .lock import CUT_SHORT, AsyncLock
+from .lock import AsyncLock
 from .naming import LOCKS, Naming, chosen
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from zk_client import Event, HasPort, Scope
+    from zk_client import Event, HasPort
     from zk_wire import CheckVersionRequest
 
 log = logging.getLogger(__name__)
@@ -86,7 +87,7 @@ class AsyncMultiLock:
         self._together: _Together | None = None
         self._waiting_for: AsyncLock | None = None
         self._cancelled = False
-        self._scope: Scope | None = None
+        self._block = Block(client.port)
         # Whoever acquires or holds has taken the one element, as with a lock.
         self._permit = [None]
 
@@ -173,30 +174,14 @@ class AsyncMultiLock:
         have it, and LockLostError leaves the block.
         """
         await self.acquire()
-        try:
-            scope = self._port.scope()
-            if scope.interrupts:
-                for lock in self._locks:
-                    self._port.spawn(lock._held().cut_short(scope), f"lock {lock.path} scope")
-                self._scope = scope
-        except BaseException:
-            await self._port.shielded(self.release())
-            raise
+        await self._block.begin(self.release, *(lock._held for lock in self._locks))
         return self
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Release all."""
-        scope, self._scope = self._scope, None
-        lost = next((lock.path for lock in self._locks if not lock.is_acquired), self.paths[0])
-        cut_short = False
-        try:
-            cut_short = scope is not None and await scope.leave(exc)
-        finally:
-            await self.release()
-        if cut_short:
-            raise LockLostError(lost, CUT_SHORT) from exc
+        await self._block.end(exc, self.release)
 
     # What a holder knows
 

@@ -15,7 +15,7 @@ from zk_client import Face, attribute, blocking, direct
 
 from ._waiting import check_timeout
 from .errors import LockLostError, LockNotOwnedError
-from .lock import CUT_SHORT, AsyncLock
+from .lock import AsyncLock
 from .naming import LOCKS, Naming, chosen
 
 if TYPE_CHECKING:
@@ -142,12 +142,9 @@ class AsyncReentrantLock:
         """
         await self.acquire()
         tenure = self._tenure()
-        try:
-            if not tenure.blocks:
-                tenure.lock._begin_scope()
-        except BaseException:
-            await self._port.shielded(self._give_up(self._port.caller()))
-            raise
+        if not tenure.blocks:
+            caller = self._port.caller()
+            await tenure.lock._block.begin(lambda: self._give_up(caller), tenure.lock._held)
         tenure.blocks += 1
         return self
 
@@ -157,13 +154,10 @@ class AsyncReentrantLock:
         """Release."""
         tenure = self._tenure()
         tenure.blocks -= 1
-        cut_short = False
-        try:
-            cut_short = not tenure.blocks and await tenure.lock._leave_scope(exc)
-        finally:
+        if tenure.blocks:
             await self.release()
-        if cut_short:
-            raise LockLostError(self.path, CUT_SHORT) from exc
+        else:
+            await tenure.lock._block.end(exc, self.release)
 
     # What a holder knows
 
