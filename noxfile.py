@@ -24,7 +24,8 @@ PYTHONS = ["3.11", "3.12", "3.13"]
 PACKAGES = workspace.read_packages(ROOT)
 NAMES = [package.name for package in PACKAGES]
 SUITES = [*NAMES, "workspace"]  # the last: the tools' own tests, and the code blocks of the documentation
-SHAPES = [*NAMES, "vendored", "vendored-by-tool"]  # the last two: zk-recipes copied into another project
+COPIES = ["vendored", "vendored-by-tool"]  # zk-recipes copied into another project
+SHAPES = [*NAMES, *COPIES]
 DIST = ROOT / "dist"
 RESULTS = ROOT / ".nox" / "results"
 # Where everything was run at full length already.
@@ -108,14 +109,15 @@ def demo(session: nox.Session) -> None:
 def ci(session: nox.Session) -> None:
     """Every check of this repository, the quick ones first.
 
-    The wheels' tests are the tree's, less the slow ones. They run on the newest interpreter and on embedded servers;
-    the tree's on the one that runs nox, all of them, and on real servers. Others are for `nox -s tests`.
+    Every test runs once on what users install: the built wheels, the interpreter that runs nox, and real servers. The
+    copies of zk-recipes and the suites for greenlets run on the newest interpreter and on embedded servers. The same
+    tests on the tree, and on the other interpreters, are for `nox -s tests`.
     """
     checks = ["lint", "types", "layers", "changelog", "build"]
-    checks += [f"wheels({shape})" for shape in SHAPES]
+    checks += [f"wheels-{RUNNING_PYTHON}({name})" for name in NAMES]
+    checks += [f"wheels-{NEWEST_PYTHON}({shape})" for shape in COPIES]
     checks += ["greenlets"]
-    python = RUNNING_PYTHON if RUNNING_PYTHON in FOUND_PYTHONS else NEWEST_PYTHON
-    checks += [f"tests-{python}({suite})" for suite in SUITES if is_run(suite, python)]
+    checks += [f"tests-{RUNNING_PYTHON}(workspace)"]
     for python in MISSING_PYTHONS:
         session.warn(f"Python {python} is not on this machine: its tests are skipped")
     for check in checks:
@@ -148,7 +150,7 @@ def tests(session: nox.Session, package: str) -> None:
     )
 
 
-@nox.session
+@nox.session(python=NEWEST_PYTHON)
 def greenlets(session: nox.Session) -> None:
     """The suites on running servers once more, in a process that gevent has patched."""
     for package, suites in GREENLET_SUITES:
@@ -264,10 +266,13 @@ def build(session: nox.Session) -> None:
     session.run("check-wheel-contents", *(path for path in built if path.endswith(".whl")))
 
 
-@nox.session(python=NEWEST_PYTHON)
+@nox.session(python=list(dict.fromkeys([RUNNING_PYTHON, NEWEST_PYTHON])))
 @nox.parametrize("shape", SHAPES, ids=SHAPES)
 def wheels(session: nox.Session, shape: str) -> None:
-    """Each package alone from dist/, then its own tests; and zk-recipes copied into another project."""
+    """Each package alone from dist/, then its own tests; and zk-recipes copied into another project.
+
+    A package's tests are all run, and on real servers, on the interpreter that runs nox; the others as by `tests`.
+    """
     if not any(DIST.glob("*.whl")):
         session.error("dist/ has no wheels: run `nox -s build wheels`")
     if shape == "vendored":
@@ -286,8 +291,9 @@ def wheels(session: nox.Session, shape: str) -> None:
     import_alone(session, package.module)
     folder = unpack_sdist(session, package)
     shutil.rmtree(folder / "src")
-    servers = servers_for(package.name, whole=False)
-    run_pytest(session, f"wheel {package.name} on {session.python}", folder, whole=False, servers=servers)
+    whole = str(session.python) == RUNNING_PYTHON
+    servers = servers_for(package.name, whole=whole)
+    run_pytest(session, f"wheel {package.name} on {session.python}", folder, whole=whole, servers=servers)
 
 
 def vendored(session: nox.Session) -> None:

@@ -21,6 +21,7 @@ from zk_client import Client, ConnectionLostError, EventType, Outcome, SessionSt
 from zk_testing.faults import FaultProxy
 from zk_testing.member import ZooKeeperServer
 from zk_testing.rawclient import RawClient
+from zk_testing.stopwatch import Stopwatch
 from zk_wire import ExistsRequest
 
 pytestmark = pytest.mark.cluster
@@ -59,12 +60,13 @@ def test_a_frozen_server_is_noticed_although_the_application_keeps_sending(
         zk_server.pause()
     else:
         zk_faults.freeze("to_client" if how == "frozen replies" else "both")
-    frozen = time.monotonic()
+    frozen = Stopwatch()
     application = Every50ms(zk)
 
-    noticed = states.wait(SUSPENDED) - frozen
+    noticed = states.wait(SUSPENDED)
 
-    assert 0.6 * timeout < noticed < timeout * 2 / 3 + 0.5
+    assert 0.6 * timeout < noticed - frozen.begun
+    assert frozen.within(timeout * 2 / 3 + 0.5, until=noticed), frozen
     if how == "paused server":
         zk_server.resume()
     else:
@@ -72,7 +74,7 @@ def test_a_frozen_server_is_noticed_although_the_application_keeps_sending(
     states.wait(CONNECTED)
     application.stop()
     # Reads are asked again, or end with the session: none is left hanging.
-    assert len(application.calls) > 10
+    assert len(application.calls) >= 4  # several between two pings, however busy the machine is
     assert all(call.wait(PATIENCE) for call in application.calls)
     assert zk.get("/")[1].num_children > 0
 
@@ -81,8 +83,8 @@ def test_an_idle_client_notices_a_frozen_server_too(make_client: MakeClient, zk_
     zk = make_client(zk_faults.hosts, 1.0)
     states = States(zk)
     zk_faults.freeze()
-    begun = time.monotonic()
-    assert states.wait(SUSPENDED) - begun < 1.0
+    begun = Stopwatch()
+    assert begun.within(1.0, until=states.wait(SUSPENDED)), begun
 
 
 def test_a_quiet_connection_is_kept_by_pings(make_client: MakeClient, zk_faults: FaultProxy) -> None:
@@ -352,10 +354,10 @@ def test_a_slow_server_is_not_a_dead_one(make_client: MakeClient, zk_faults: Fau
 def test_pipelined_requests_share_a_slow_line(make_client: MakeClient, zk_faults: FaultProxy, zk_chroot: str) -> None:
     zk = make_client(zk_faults.hosts + zk_chroot, 10.0)
     zk_faults.delay(0.3)
-    begun = time.monotonic()
+    begun = Stopwatch()
     calls = [zk.create_async(f"/n{turn}") for turn in range(100)]
     assert [call.result(PATIENCE) for call in calls] == [f"/n{turn}" for turn in range(100)]
-    assert time.monotonic() - begun < 5
+    assert begun.within(5), begun
 
 
 # The server

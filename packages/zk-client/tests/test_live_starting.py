@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from conftest import MakeClient
 from live import (
@@ -27,6 +25,7 @@ from zk_client import (
 from zk_testing.faults import FaultProxy
 from zk_testing.member import ZooKeeperServer
 from zk_testing.rawclient import RawClient
+from zk_testing.stopwatch import Stopwatch
 
 CLOSED, CONNECTING, CONNECTED, SUSPENDED, EXPIRED = (
     SessionState.CLOSED,
@@ -109,10 +108,10 @@ def test_start_async_returns_at_once_and_requests_wait_for_the_session(
 def test_start_tells_why_there_is_no_session(world: Threads, make_client: MakeClient) -> None:
     with unused_address() as address:
         zk = make_client(address, start=False)
-        begun = time.monotonic()
+        begun = Stopwatch()
         with pytest.raises(StartTimeoutError, match=rf"{address} within 0.3 s.*refused"):
             zk.start(timeout=0.3)
-        assert time.monotonic() - begun < 2
+        assert begun.within(2), begun
     assert zk.state is CLOSED
     assert [worker.name for worker in world.workers() if worker.name.startswith("zk-client")] == []
 
@@ -239,10 +238,10 @@ def test_a_client_may_be_restarted_in_a_listener(world: Threads, away: Client, z
             sessions(away.session_id)
 
     away.add_listener(restart)
-    begun = time.monotonic()
+    begun = Stopwatch()
     zk_faults.cut()
     assert sessions.wait()[0] not in (None, first)
-    assert time.monotonic() - begun < 5
+    assert begun.within(5), begun
     states = States(away)
     assert away.get("/")[0] == b""
     flush(away)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 
 import pytest
 from conftest import MakeClient
@@ -23,6 +22,7 @@ from zk_client import (
 )
 from zk_testing.faults import FaultProxy
 from zk_testing.member import ZooKeeperServer
+from zk_testing.stopwatch import Stopwatch
 
 CLOSED, CONNECTING, CONNECTED, SUSPENDED, EXPIRED = (
     SessionState.CLOSED,
@@ -83,11 +83,12 @@ def test_a_client_without_a_server_gives_its_session_up_by_itself(
     zk = make_client(zk_faults.hosts, 2.0)
     states = States(zk)
     zk_faults.freeze()
-    begun = time.monotonic()
-    assert states.wait(SUSPENDED) - begun < 2.0
+    begun = Stopwatch()
+    assert begun.within(2.0, until=states.wait(SUSPENDED)), begun
     assert zk.lease_remaining < 2.0
-    gone = states.wait(EXPIRED) - begun
-    assert 1.8 < gone < 4.0
+    gone = states.wait(EXPIRED)
+    assert gone - begun.begun > 1.8
+    assert begun.within(4.0, until=gone), begun
     assert zk.lease_remaining == 0
     zk_faults.heal()
     states.wait(CONNECTED)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from conftest import MakeClient
 from live import (
@@ -25,6 +23,7 @@ from zk_client import (
     SessionState,
 )
 from zk_testing.faults import FaultProxy
+from zk_testing.stopwatch import Stopwatch
 
 CONNECTED, SUSPENDED = SessionState.CONNECTED, SessionState.SUSPENDED
 
@@ -60,12 +59,12 @@ def test_requests_fail_at_once_without_a_connection_when_asked_to(
 def test_a_call_is_bounded_by_the_call_timeout(make_client: MakeClient, zk_faults: FaultProxy, zk_chroot: str) -> None:
     zk = make_client(zk_faults.hosts + zk_chroot, 20.0, call_timeout=0.2)
     zk_faults.freeze("to_client")
-    begun = time.monotonic()
+    begun = Stopwatch()
     with pytest.raises(CallTimeoutError) as reading:
         zk.get("/")
     with pytest.raises(TimeoutError) as writing:
         zk.create("/n", b"late")
-    assert 0.4 <= time.monotonic() - begun < 3
+    assert begun.seconds >= 0.4 and begun.within(3), begun
     assert reading.value.outcome is Outcome.NOT_APPLIED
     assert isinstance(writing.value, CallTimeoutError)
     assert writing.value.outcome is Outcome.UNKNOWN

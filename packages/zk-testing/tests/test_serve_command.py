@@ -18,12 +18,17 @@ from zk_wire import ExistsRequest
 @contextmanager
 def serving(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """The process, and the first line it printed."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "zk_testing", "serve", *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    # A shell's background job ignores Ctrl-C, and so would everything it starts.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "zk_testing", "serve", *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
     with process:
         try:
             assert process.stdout is not None
