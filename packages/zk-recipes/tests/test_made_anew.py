@@ -334,7 +334,7 @@ def test_a_barrier_that_was_deleted_is_open_and_can_be_closed_again(run: Callabl
         await mine.create()
         assert await theirs.wait(0.05) is False
         await mine.remove()
-        assert await theirs.wait(0.05)
+        assert await theirs.wait(PATIENCE)
 
     run(body)
 

@@ -13,9 +13,10 @@ import asyncio
 import heapq
 import socket
 from collections import deque
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
 
-from .process import CURRENT, DueHandle
+from .due import Due, named
+from .process import CURRENT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
@@ -27,18 +28,10 @@ if TYPE_CHECKING:
 __all__ = ["BusyError", "IdleError", "SimulatedLoop"]
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 # Steps at one moment of virtual time after which somebody is said to be busy for ever.
 STEPS_PER_MOMENT = 20_000
-
-
-class DueTimer(DueHandle, Protocol):
-    """A timer, as asyncio's own loops see it."""
-
-    _when: float
-    _scheduled: bool
-
-    def __lt__(self, other: DueTimer) -> bool: ...
 
 
 class IdleError(Exception):
@@ -67,9 +60,8 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     """A loop whose time only passes when everybody waits. Virtual time begins at 0."""
 
     network: Network
-    # What asyncio keeps what is due in.
-    _ready: deque[DueHandle]
-    _scheduled: list[DueTimer]
+    # What asyncio keeps what is due now in, and whether it was stopped.
+    _ready: deque[Due]
     _stopping: bool
 
     def __init__(self) -> None:
@@ -80,6 +72,8 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         self.after_step: Callable[[], None] | None = None
         self._virtual_now: float = 0.0
         self._moment = 0
+        # What is due later. Of two at one moment neither comes before the other: the heap decides, always the same way.
+        self._timers: list[tuple[float, Due]] = []
 
     def __del__(self, _warn: object = None) -> None:
         """Nothing of the system is held, so one that never ran need not be closed."""
@@ -90,44 +84,68 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         """Virtual seconds since the beginning."""
         return self._virtual_now
 
-    def resume(self, handles: Iterable[DueHandle]) -> None:
+    def resume(self, handles: Iterable[Due]) -> None:
         """Run what was held back."""
         self._ready.extend(handles)
 
     def _run_once(self) -> None:
         ready = self._ready
-        scheduled = self._scheduled
+        timers = self._timers
         if not ready:
-            while scheduled and scheduled[0]._cancelled:
-                heapq.heappop(scheduled)._scheduled = False
-            if not scheduled:
+            while timers and timers[0][1]._cancelled:
+                heapq.heappop(timers)
+            if not timers:
                 if self._stopping:
                     return
                 raise IdleError
-            when = scheduled[0]._when
+            when = timers[0][0]
             if when > self._virtual_now:
                 self._virtual_now = when
                 self._moment = self.steps
         now = self._virtual_now
-        while scheduled and scheduled[0]._when <= now:
-            timer = heapq.heappop(scheduled)
-            timer._scheduled = False
-            ready.append(timer)
+        while timers and timers[0][0] <= now:
+            ready.append(heapq.heappop(timers)[1])
         halted, after_step = self.halted, self.after_step
         for _ in range(len(ready)):
             handle = ready.popleft()
-            if handle._cancelled:
+            callback = handle._callback
+            if callback is None:  # cancelled
                 continue
             if halted and (process := handle._context.get(CURRENT)) is not None and process in halted:
                 process.hold(handle)
                 continue
             self.steps += 1
-            handle._run()
+            try:
+                handle._context.run(callback, *handle._args)
+            except (SystemExit, KeyboardInterrupt):
+                raise
+            except BaseException as error:  # noqa: BLE001 - as asyncio's own loops do
+                self.call_exception_handler({"message": f"Exception in {named(callback)}", "exception": error})
             if after_step is not None:
                 after_step()
         if self.steps - self._moment > STEPS_PER_MOMENT:
             self._moment = self.steps
             raise BusyError
+
+    def call_soon(self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None) -> Due:
+        """Run a function next."""
+        handle = Due(self._virtual_now, callback, args, context)
+        self._ready.append(handle)
+        return handle
+
+    def call_at(
+        self, when: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
+    ) -> Due:
+        """Run a function at a moment of virtual time."""
+        handle = Due(when, callback, args, context)
+        heapq.heappush(self._timers, (when, handle))
+        return handle
+
+    def call_later(
+        self, delay: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
+    ) -> Due:
+        """Run a function so many virtual seconds from now."""
+        return self.call_at(self._virtual_now + delay, callback, *args, context=context)
 
     # What asyncio asks of a loop
 

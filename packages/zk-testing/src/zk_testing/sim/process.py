@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from contextvars import Context, ContextVar, copy_context
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
+    from .due import Due
     from .loop import SimulatedLoop
 
 __all__ = ["Process", "current_process"]
@@ -20,15 +21,6 @@ __all__ = ["Process", "current_process"]
 T = TypeVar("T")
 
 CURRENT: ContextVar[Process | None] = ContextVar("zk_testing_process", default=None)
-
-
-class DueHandle(Protocol):
-    """What is due to run, as asyncio's own loops see it."""
-
-    _cancelled: bool
-    _context: Context
-
-    def _run(self) -> None: ...
 
 
 class Process:
@@ -40,7 +32,7 @@ class Process:
         self.dead = False
         self.clock_offset = 0.0  # what its wall clock is wrong by, in seconds
         self.tasks: list[asyncio.Task[Any]] = []  # all it ever had: those of a dead process must not end later
-        self.held: list[DueHandle] = []  # what became due while it was frozen
+        self.held: list[Due] = []  # what became due while it was frozen
         self._loop = loop
         self.context: Context = copy_context()
         self.context.run(CURRENT.set, self)
@@ -68,7 +60,7 @@ class Process:
         self._loop.halted.add(self)
         self.held.clear()
 
-    def hold(self, handle: DueHandle) -> None:
+    def hold(self, handle: Due) -> None:
         """Keep what would run now until it may."""
         if not self.dead:
             self.held.append(handle)
