@@ -184,8 +184,9 @@ def run_pytest(session: nox.Session, label: str, folder: Path, *, whole: bool, s
     env = SHORT if not whole else CHECKED if os.environ.get("CI") else None
     if any(argument.startswith("--zk=") for argument in session.posargs):
         servers = []
-    # Most tests wait for something: four at a time, each module's on one worker, because they share its servers.
-    workers = [] if "-n" in session.posargs else ["-n", "4", "--dist", "loadscope"]
+    # Most tests wait for something: four at a time. Each worker begins with a run of its own, because tests that follow
+    # each other share servers, and takes from others' when it has nothing left: some modules take a minute alone.
+    workers = [] if "-n" in session.posargs else ["-n", "4", "--dist", "worksteal"]
     arguments = [f"--junitxml={report}", *workers, *chosen, *servers, *session.posargs]
     with session.chdir(folder):
         session.run("python", "-m", "pytest", "-q", *arguments, env=env)

@@ -49,6 +49,13 @@ def server_watches(server: ZooKeeperServer) -> int:
     return int(line.split()[1])
 
 
+def wait_until(condition: Callable[[], object]) -> None:
+    """Wait until a condition holds that asks a server: the question itself takes the time between two looks."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, f"it did not come true in {PATIENCE} s"
+
+
 def wait_for_threads_to_end(name: str) -> None:
     """Wait until no thread of that name is left."""
     deadline = time.monotonic() + PATIENCE

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 
 import pytest
-from telling import PATIENCE, Told, server_watches, wait_for_threads_to_end
+from telling import PATIENCE, Told, server_watches, wait_for_threads_to_end, wait_until
 
 from zk_client import AsyncClient, Client, NoAuthError, SessionClosedError, SessionState, make_acl
 from zk_recipes import (
@@ -321,7 +321,7 @@ def test_a_closed_cache_leaves_nothing(
     if how != "client":
         zk.sync("/")
         assert zk.handler.listeners == []
-    assert server_watches(zk_server) == before
+    wait_until(lambda: server_watches(zk_server) == before)
 
 
 def test_what_may_not_be_read_is_left_out_with_a_warning(zk: Client, caplog: pytest.LogCaptureFixture) -> None:

@@ -10,6 +10,7 @@ from contextlib import suppress
 from types import FrameType
 
 import pytest
+from telling import server_watches, wait_until
 
 from zk_client import Client, NoNodeError, SessionClosedError, TransactionFailedError
 from zk_recipes import Lock, LockCancelledError, LockInUseError, LockLostError, LockTimeout
@@ -61,11 +62,6 @@ def wait_for_queue(client: Client, count: int) -> list[str]:
             return children
         event = watch.wait(deadline - time.monotonic())
         assert event is not None, f"{len(children)} nodes in the queue after {PATIENCE} s, not {count}"
-
-
-def server_watches(server: ZooKeeperServer) -> int:
-    """How many watches the server keeps for everybody."""
-    return int(server.send_command("wchs").rpartition("Total watches:")[2])
 
 
 # Exclusion
@@ -384,8 +380,7 @@ def test_twenty_timed_out_acquires_leave_no_node_no_watch_no_listener_and_no_thr
                 lock.acquire(timeout=0.1)
         wait_for_queue(other, 1)
         assert client.handler.listeners == []
-        client.sync("/")  # behind the requests that took the watches back
-        assert server_watches(zk_server) == watches
+        wait_until(lambda: server_watches(zk_server) == watches)
     for _ in range(3):
         lock = Lock(client, PATH, on_lost=lambda: None)
         lock.acquire(timeout=PATIENCE)
@@ -397,8 +392,7 @@ def test_twenty_timed_out_acquires_leave_no_node_no_watch_no_listener_and_no_thr
             if thread.name.startswith(("zk-client lock", "zk-client clean-up")):
                 thread.join(0.1)
     assert threading.active_count() <= threads + 1  # the dispatcher
-    client.sync("/")
-    assert server_watches(zk_server) == watches
+    wait_until(lambda: server_watches(zk_server) == watches)
 
 
 def test_uncontended_costs_three_round_trips_on_the_wire(make_client: MakeClient, zk_faults: FaultProxy) -> None:

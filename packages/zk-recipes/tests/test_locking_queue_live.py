@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 
 import pytest
+from telling import wait_until
 
 from zk_client import Client
 from zk_recipes import LockingQueue
@@ -20,12 +20,6 @@ PATIENCE = 20.0
 
 def names(client: Client, kind: str) -> list[str]:
     return client.get_children(f"{PATH}/{kind}") if client.exists(f"{PATH}/{kind}") else []
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
 
 
 def requests(proxy: FaultProxy, mark: int) -> list[str]:
@@ -89,9 +83,8 @@ def test_fifty_empty_gets_leave_nothing(make_client: MakeClient, zk_server: ZooK
     for _ in range(50):
         assert queue.get(timeout=0.01) is None
     wait_until(lambda: names(client, "waiting") == [])
-    client.sync("/")
+    wait_until(lambda: zk_server.send_command("wchs") == before)
     assert client.handler.listeners == []
-    assert zk_server.send_command("wchs") == before
 
 
 def test_a_new_entry_costs_the_same_however_many_wait(make_client: MakeClient, zk_faults: FaultProxy) -> None:

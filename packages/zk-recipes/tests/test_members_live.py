@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 import pytest
-from telling import PATIENCE, Told, server_watches, wait_for_threads_to_end
+from telling import PATIENCE, Told, server_watches, wait_for_threads_to_end, wait_until
 
 from zk_client import AsyncClient, Client, NoAuthError, NoNodeError, SessionClosedError, SessionState, make_acl
 from zk_recipes import (
@@ -197,7 +197,7 @@ def test_members_see_each_other_and_leave(
     first.leave()
     wait_for_threads_to_end(WORKER)
     one.sync("/")
-    assert server_watches(zk_server) == before
+    wait_until(lambda: server_watches(zk_server) == before)
 
 
 def test_a_party_joins_again_after_its_session_expired(

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 from sim_world import FAULTS, World
-from telling import PATIENCE, server_watches, wait_for_threads_to_end
+from telling import PATIENCE, server_watches, wait_for_threads_to_end, wait_until
 
 from zk_client import Client, SessionClosedError
 from zk_recipes import AsyncPatientChildrenWatch, PatientChildrenWatch
@@ -86,7 +86,7 @@ def test_a_stopped_round_leaves_nothing(make_client: MakeClient, zk_server: ZooK
     other.sync("/")
     if how != "client":
         zk.sync("/")
-    assert server_watches(zk_server) == before
+    wait_until(lambda: server_watches(zk_server) == before)
 
 
 def test_a_boundary_that_means_nothing_is_refused() -> None:

@@ -322,6 +322,25 @@ def test_a_jvm_that_refuses_its_flags_is_an_error_with_its_words() -> None:
         start_cluster(jvm_flags=["-Xnonsense"])
 
 
+def test_a_server_that_has_ended_before_anybody_looks_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    start = ZooKeeperServer.start
+
+    def start_and_end(server: ZooKeeperServer, *, wait: bool = True, timeout: float = 30.0) -> None:
+        start(server, wait=wait, timeout=timeout)
+        wait_until(lambda: not server.running)
+
+    monkeypatch.setattr(ZooKeeperServer, "start", start_and_end)
+    with pytest.raises(ClusterError, match="server 1 ended, but was expected to serve"):
+        start_cluster(jvm_flags=["-Xnonsense"])
+
+
+def test_where_no_server_runs_nobody_waits_for_one() -> None:
+    with start_cluster() as cluster:
+        cluster[0].stop()
+        with pytest.raises(ClusterError, match="no member runs"):
+            cluster.wait_until_serving()
+
+
 # Ports
 
 

@@ -243,10 +243,15 @@ class Cluster:
     def wait_until_serving(self, *, timeout: float = 30.0) -> None:
         """Wait until every member that runs (and is not paused) serves requests and one of them leads.
 
-        Raises ClusterError after `timeout` seconds, or as soon as a server ends.
+        Raises ClusterError after `timeout` seconds, as soon as a server ends, and at once when none runs.
         """
-        deadline = time.monotonic() + timeout
         expected = [member for member in self._members if member.running and not member.paused]
+        if not expected:
+            raise self._error("no member runs, so none will ever serve")
+        self._wait_for(expected, timeout)
+
+    def _wait_for(self, expected: Sequence[ZooKeeperServer], timeout: float) -> None:
+        deadline = time.monotonic() + timeout
         while True:
             roles = [member.ready_role for member in expected]
             if None not in roles and sum(role in ("leader", "standalone") for role in roles) == 1:
@@ -270,7 +275,7 @@ class Cluster:
             if member.paused:
                 member.resume()
             member.start(wait=False)
-        self.wait_until_serving(timeout=timeout)
+        self._wait_for(self._members, timeout)
 
     def stop(self) -> None:
         """End every server, remove every file and give the ports back; a second call does nothing.
@@ -294,7 +299,7 @@ class Cluster:
         deadline = time.monotonic() + timeout
         for member in self._members:
             member.start(wait=False)
-        self.wait_until_serving(timeout=max(0.1, deadline - time.monotonic()))
+        self._wait_for(self._members, max(0.1, deadline - time.monotonic()))
 
     def _logs(self, lines: int) -> tuple[tuple[str, str], ...]:
         return tuple((f"server {member.number}", member.log(lines)) for member in self._members)
