@@ -139,7 +139,7 @@ def tests(session: nox.Session, package: str) -> None:
         session.skip("the tools and the documentation are tested on the interpreter that runs nox")
     if package == "workspace":
         install_editable(session, NAMES)
-        session.install(*TEST_TOOLS, *RELEASE_TOOLS)
+        session.install(*TEST_TOOLS, *RELEASE_TOOLS, "pip")  # whose settings uv is given
     else:
         install_editable(session, [package, *ALSO_FOR_TESTS.get(package, [])])
         session.install(*TEST_TOOLS, *PEERS_FOR_TESTS.get(package, []))

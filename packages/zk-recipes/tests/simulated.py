@@ -12,8 +12,8 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, Generic, NoReturn, TypeVar
 
 from zk_client import AsyncClient, Port, SessionState
-from zk_testing import AsyncEmbeddedServer
-from zk_testing.sim import SingleServer
+from zk_testing.embedded.front import Front
+from zk_testing.sim import ServerEnsemble, SingleServer
 from zk_testing.sim.faults import MESSAGE_FAULTS, Faults
 from zk_testing.sim.network import Connection
 from zk_testing.sim.process import Process
@@ -46,6 +46,11 @@ KINDS = {
 }
 # What a read of many is made of.
 PARTS = {"GetDataRequest": "get", "GetChildrenRequest": "get_children"}
+
+
+def faults_of_an_ensemble(rate: float, limit: int) -> Faults:
+    """Faults of messages, and five of its members: one stops, is cut off, lags; somebody else is elected."""
+    return Faults(rate, limit, (*MESSAGE_FAULTS, "restart", "isolate", "elect", "lag"), troubles=5)
 
 
 def faults_of(rate: float = 0.08, limit: int = 6, kinds: tuple[str, ...] = MESSAGE_FAULTS) -> Faults:
@@ -131,10 +136,12 @@ class SimulatedTask(Generic[T]):
 
 
 class Simulation:
-    """A world with one server, whose clients are connected when the bodies begin."""
+    """A world whose clients are connected when the bodies begin; with one server, or three if faults need them."""
 
     def __init__(self, seed: int, *, faults: Faults = NO_FAULTS, time_limit: float = PATIENCE) -> None:
-        self.world = World(seed, faults=faults, time_limit=100 * time_limit, recording=RECORD)
+        servers = 3 if faults.troubles and "elect" in faults.kinds else 1
+        self.world = World(seed, servers=servers, faults=faults, time_limit=100 * time_limit, recording=RECORD)
+        self._prepared: list[Callable[[], object]] = []
         self.patience = time_limit
         self.seed = seed
         self.clients: list[SimulatedClient] = []
@@ -153,6 +160,13 @@ class Simulation:
     def guid(self) -> str:
         """32 hex digits the seed chooses."""
         return "".join(f"{int(self.random() * 0x10000):04x}" for _ in range(8))
+
+    def prepare(self, do: Callable[[], object]) -> None:
+        """Do something to the servers, at once or as soon as they are there."""
+        if self._running or self.world.servers.has_leader():
+            do()
+        else:
+            self._prepared.append(do)
 
     def call_at(self, when: float, do: Callable[[], object]) -> None:
         """Have something called at a moment of virtual time."""
@@ -190,6 +204,8 @@ class Simulation:
 
     async def _conduct(self, world: World) -> None:
         world.calm = True
+        for do in self._prepared:
+            do()
         await asyncio.gather(*[client.process.spawn(client.zk.start(), "start") for client in self.clients])
         world.calm = False
         self._running = True
@@ -202,10 +218,16 @@ class Simulation:
                 return
             await asyncio.wait([task.task for task in pending], timeout=end - self.now())
         world.calm = True
-        if not await self._until(lambda: not any(client.busy for client in self.clients)):
-            stuck = "; ".join(busy for client in self.clients for busy in client.busy)
+        if not await self._until(lambda: not self._busy()):
+            stuck = "; ".join(self._busy())
             world.fail(f"waiting for ever, left running: {stuck}", kind=StuckError)
         self.watches = server_watches(world)
+
+    def _busy(self) -> list[str]:
+        """What still runs, and sessions that have still to end: an election gives each a whole time-out more."""
+        own = {client.session_id for client in self.clients} | {self.world.stranger.session_id}
+        old = [f"session {session:#x}" for session in self.world.sessions() if session not in own]
+        return [busy for client in self.clients for busy in client.busy] + old
 
     async def _until(self, condition: Callable[[], bool]) -> bool:
         end = self.now() + self.patience
@@ -339,16 +361,24 @@ def requests_in(data: bytes) -> Iterable[tuple[str, str]]:
             yield KINDS.get(kind, kind), path
 
 
-def only_server(world: World) -> AsyncEmbeddedServer:
-    """The server of a world that has one."""
-    assert isinstance(world.servers, SingleServer)
-    return world.servers.server
+def endpoints(world: World) -> Sequence[Front]:
+    """The inside of every server there is."""
+    servers = world.servers
+    if isinstance(servers, SingleServer):
+        return [servers.server.core]
+    assert isinstance(servers, ServerEnsemble)
+    return servers.members
 
 
 def server_watches(world: World) -> list[str]:
-    """The path of every watch on the server, in order."""
-    watches = only_server(world).core.watches
-    return sorted(path for table in (watches.data, watches.child) for path, who in table.by_path().items() for _ in who)
+    """The path of every watch on the servers, in order."""
+    return sorted(
+        path
+        for endpoint in endpoints(world)
+        for table in (endpoint.watches.data, endpoint.watches.child)
+        for path, who in table.by_path().items()
+        for _ in who
+    )
 
 
 class RefusedTransactionError(Exception):
@@ -361,9 +391,24 @@ class SimulatedServer:
     def __init__(self, simulation: Simulation) -> None:
         self._simulation = simulation
         self._stranger = stranger = simulation.world.stranger
-        self.intrude, self.ensure_path, self.paths = stranger.intrude, stranger.ensure_path, stranger.paths
+        self.paths = stranger.paths
         self.stat, self.get = stranger.exists, stranger.get
-        self.set_counter, self.set_version = stranger.forge_counter, stranger.forge_version
+
+    def ensure_path(self, path: str) -> None:
+        """Create a node and its parents where they are missing; an ensemble that was not started does so later."""
+        self._simulation.prepare(lambda: self._stranger.ensure_path(path))
+
+    def set_counter(self, path: str, counter: int) -> None:
+        """Set the number that the next sequential child of a node gets."""
+        self._simulation.prepare(lambda: self._stranger.forge_counter(path, counter))
+
+    def set_version(self, path: str, version: int) -> None:
+        """Set the version of a node's data."""
+        self._stranger.forge_version(path, version)
+
+    def intrude(self, path: str) -> bool:
+        """Delete a node if it is there and has no children, and there is somebody to do it; whether it was deleted."""
+        return self.has_leader and self._stranger.intrude(path)
 
     def children(self, path: str) -> list[str]:
         """The names of a node's children, in an order the seed chooses."""
@@ -395,19 +440,30 @@ class SimulatedServer:
 
     def on_set(self, told: Callable[[Stat], object]) -> None:
         """Have something called with the new Stat of every node whose data is replaced, by whomever."""
-        tree: Any = self._simulation.world.servers.tree()
-        set_data = tree.set_data
+        seen = 0
 
-        def tell(path: str, data: bytes | None, **how: int) -> Any:
-            node, events = set_data(path, data, **how)
-            told(node.stat())
-            return node, events
+        def look() -> None:
+            nonlocal seen
+            before, seen = seen, self.zxid
+            if seen != before:
+                for node in self._simulation.world.servers.tree().nodes.values():
+                    if node.version and node.mzxid > before:
+                        told(node.stat())
 
-        tree.set_data = tell
+        self._simulation.always(look)
 
     def is_alive(self, session_id: int) -> bool:
-        """Whether a session is neither expired nor closed."""
+        """Whether a session is known to be neither expired nor closed."""
         return session_id in self._simulation.world.sessions()
+
+    def is_over(self, session_id: int) -> bool:
+        """Whether a session is known to be expired or closed."""
+        return self.has_leader and not self.is_alive(session_id)
+
+    @property
+    def has_leader(self) -> bool:
+        """Whether somebody does at once what the stranger wants."""
+        return self._simulation.world.servers.has_leader()
 
     def expire(self, session_id: int) -> None:
         """End a session."""
@@ -420,7 +476,7 @@ class SimulatedServer:
     @property
     def zxid(self) -> int:
         """Of the last change."""
-        return only_server(self._simulation.world).core.last_zxid
+        return max((endpoint.last_zxid for endpoint in endpoints(self._simulation.world)), default=0)
 
     def watches(self) -> list[str]:
         """The path of every watch there is, or was when the run had ended."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from sim_world import FAULTS, PATH, Client, World, chaos
+from simulated import Faults
 
 from zk_client import AsyncClient
 from zk_client import Client as BlockingClient
@@ -42,7 +43,7 @@ class Brief(AsyncLease):
         return self.is_acquired and self._port.now() - self.begun > self.duration
 
 
-def search(seed: int) -> None:
+def search(seed: int, *, faults: Faults = FAULTS) -> None:
     """Let three contenders hold the lease in turn; none may have it for longer than it lasts."""
     leases: list[Brief] = []
 
@@ -57,7 +58,7 @@ def search(seed: int) -> None:
     def observe(world: World) -> None:
         world.sim.always(in_time)
 
-    chaos(seed, Kept, faults=FAULTS, rounds=2, contenders=3, observe=observe)
+    chaos(seed, Kept, faults=faults, rounds=2, contenders=3, observe=observe)
 
 
 @pytest.mark.parametrize("chunk", range(CHUNKS))

@@ -32,7 +32,7 @@ def chaos(
     def honest() -> None:
         for party, client in zip(parties, world.clients, strict=True):
             if party.participating:
-                assert client.session_id is not None and server.is_alive(client.session_id), (
+                assert client.session_id is not None and not server.is_over(client.session_id), (
                     f"{client.name} takes part in a session that is over"
                 )
 
@@ -49,7 +49,7 @@ def chaos(
                             server.intrude(f"{PATH}/{name}")
                     server.intrude(PATH)
                     server.intrude("/group")
-                case 1:
+                case 1 if server.has_leader:
                     for name in sorted(server.children(PATH)) if server.stat(PATH) else []:
                         with contextlib.suppress(NotEmptyError):
                             server.set(server.open_session(), f"{PATH}/{name}", b"a stranger's")

@@ -59,7 +59,7 @@ def search(seed: int, leases: type[_Leases] = _Leases, *, faults: Faults = FAULT
     told = [_ignore if sim.random() < 0.5 else None for _ in storm.clients]
     # The number is there already: who names one is refused after it was changed.
     server.ensure_path(PATH)
-    server.set(storm.clients[0].session_id or 0, PATH, str(number).encode())
+    sim.prepare(lambda: server.set(0, PATH, str(number).encode()))
     pool = [
         AsyncSemaphore(client, PATH, client.name, None, on_lost=on_lost)
         for client, on_lost in zip(storm.clients, told, strict=True)

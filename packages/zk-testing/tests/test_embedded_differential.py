@@ -67,6 +67,10 @@ def test_the_scenes_written_by_hand_go_alike(name: str) -> None:
     version = CHOSEN[-1]
     try:
         found = play_scenes(version, name)
+        if any(found.values()):
+            # A session of two ticks ends on one of the servers when the machine stands still: a difference comes again.
+            again = play_scenes(version, name)
+            found = {scene: difference and again[scene] for scene, difference in found.items()}
     except NoServerError as error:
         if os.environ.get("ZK_TESTING_REQUIRE_REAL") == "1":
             raise

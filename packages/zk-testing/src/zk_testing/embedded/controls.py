@@ -7,7 +7,7 @@ the ensemble's state is at home (`call`), and that what is to be sent then gets 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Generic, TypeVar
 
 from ..errors import ClusterError
@@ -131,6 +131,7 @@ class EnsembleControls(Generic[M]):
         sync_limit: int = 10,
         election_time: float = 0.02,
         host: str = "127.0.0.1",
+        ports: Sequence[int] = (),
         settings: EnsembleSettings | None = None,
         clock: Clock | None = None,
     ) -> None:
@@ -151,7 +152,9 @@ class EnsembleControls(Generic[M]):
         self._host = host
         self._clock = clock or Clock()
         self._core: EnsembleCore | None = None
-        self._ports = [0] * self._settings.size
+        if len(ports) not in (0, self._settings.size):
+            raise ValueError(f"ports has one for each of {self._settings.size} members, or none, not {list(ports)!r}")
+        self._ports = list(ports) or [0] * self._settings.size
         self._members = tuple(self._make_member(number) for number in range(1, self._settings.size + 1))
 
     def __repr__(self) -> str:

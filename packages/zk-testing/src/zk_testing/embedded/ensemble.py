@@ -135,7 +135,8 @@ class EmbeddedEnsemble(EnsembleControls[EmbeddedMember]):
     vote.   tick_ms: the unit of time; a silent session ends up to one tick late.   read_only_mode: a member without a
     quorum serves read-only clients.   min/max_session_timeout: seconds; None is 2 ticks, and 60 s or 20 ticks.
     sync_limit: ticks of silence after which a follower gives its leader up.   election_time: seconds.
-    settings: everything else, and then all of it: the parameters before are not looked at.
+    host, ports: where they listen, a port for each; without ports on any that are free.
+    settings: everything else, and then all of it: of the parameters before, only where they listen is looked at.
     clock: a VirtualClock stands still until `advance` moves it, or something waits.
     Raises ValueError for a version that cannot be embedded, and for numbers that make no ensemble.
     """

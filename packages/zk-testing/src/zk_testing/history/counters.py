@@ -248,30 +248,16 @@ class Counter(Model[Step]):
 
     # What is kept
 
-    def prune(self, situations: Situations) -> Situations:
-        groups: dict[int, list[Situation]] = {}
-        for situation in situations:
-            groups.setdefault(situation[0], []).append(situation)
-        kept: Situations = set()
-        for group in groups.values():
-            if len(group) == 1:
-                kept.update(group)
-                continue
-            group.sort(key=lambda situation: ((situation[2] & self._unknown).bit_count(), situation[2]))
-            best: list[Situation] = []
-            for situation in group:
-                if not any(self._serves(other[2], situation[2]) for other in best):
-                    best.append(situation)
-            kept.update(best)
-        return kept
+    def rank(self, situation: Situation) -> tuple[int, ...]:
+        return (situation[2] & self._unknown).bit_count(), situation[2]
 
-    def _serves(self, done: int, other: int) -> bool:
-        """Whether whatever can follow the other can follow this one; both have the same sum."""
-        if done & ~other & self._unknown:
+    def serves(self, one: Situation, other: Situation) -> bool:
+        done, others = one[2], other[2]
+        if done & ~others & self._unknown:
             return False
-        if other & ~done & ~self._unknown:
+        if others & ~done & ~self._unknown:
             return False
-        extra = done & ~other
+        extra = done & ~others
         for bit in self._seen:
             if extra & bit:
                 return False

@@ -256,25 +256,10 @@ class Register(Model[Step]):
 
     # What is kept
 
-    def prune(self, situations: Situations) -> Situations:
-        groups: dict[int, list[Situation]] = {}
-        for situation in situations:
-            groups.setdefault(situation[0], []).append(situation)
-        kept: Situations = set()
-        for group in groups.values():
-            if len(group) == 1:
-                kept.update(group)
-                continue
-            group.sort(key=lambda situation: (-situation[1], (situation[2] & self._unknown).bit_count(), situation[2]))
-            best: list[Situation] = []
-            for situation in group:
-                if not any(self._serves(other, situation) for other in best):
-                    best.append(situation)
-            kept.update(best)
-        return kept
+    def rank(self, situation: Situation) -> tuple[int, ...]:
+        return -situation[1], (situation[2] & self._unknown).bit_count(), situation[2]
 
-    def _serves(self, one: Situation, other: Situation) -> bool:
-        """Whether whatever can follow the other can follow this one; both hold the same value."""
+    def serves(self, one: Situation, other: Situation) -> bool:
         _, mark, done = one
         _, other_mark, other_done = other
         if mark < other_mark:

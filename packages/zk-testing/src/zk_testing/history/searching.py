@@ -71,8 +71,30 @@ class Model(ABC, Generic[StepT]):
         """It ends: return the situations in which it has been placed, without its bit. None: there is no order."""
 
     @abstractmethod
+    def rank(self, situation: Situation) -> tuple[int, ...]:
+        """Where it stands among those of one state; the first are likely to make many others superfluous."""
+
+    @abstractmethod
+    def serves(self, one: Situation, other: Situation) -> bool:
+        """Whether whatever can follow the other can follow this one; both have the same state."""
+
     def prune(self, situations: Situations) -> Situations:
         """Drop situations that others make superfluous."""
+        groups: dict[int, list[Situation]] = {}
+        for situation in situations:
+            groups.setdefault(situation[0], []).append(situation)
+        kept: Situations = set()
+        for group in groups.values():
+            if len(group) == 1:
+                kept.update(group)
+                continue
+            group.sort(key=self.rank)
+            best: list[Situation] = []
+            for situation in group:
+                if not any(self.serves(other, situation) for other in best):
+                    best.append(situation)
+            kept.update(best)
+        return kept
 
     def settle(self, situations: Situations) -> tuple[Situations, list[int]]:
         """Forget operations of unknown outcome that make no difference any more; return their bits as well."""

@@ -10,7 +10,7 @@ from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 __all__ = ["Due"]
 
@@ -21,7 +21,7 @@ class Due(asyncio.TimerHandle):
     __slots__ = ()
     # What the base has, and tells nobody of.
     _callback: Callable[..., object] | None
-    _args: tuple[Any, ...]
+    _args: Sequence[Any]
     _cancelled: bool
     _context: Context
     _when: float

@@ -12,18 +12,21 @@ from typing import TYPE_CHECKING
 from ..embedded.aio import AsyncEmbeddedServer
 from ..embedded.aio_ensemble import AsyncEmbeddedEnsemble
 from ..embedded.clock import Clock
+from ..embedded.tree import Tree
 from ..errors import ClusterError
 from .standins import EPOCH
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Coroutine, Sequence
 
     from ..embedded.client import Client
     from ..embedded.front import Endpoint, Output
+    from ..embedded.member import Member
     from ..embedded.settings import EnsembleSettings, Settings
-    from ..embedded.tree import Tree
     from .loop import SimulatedLoop
     from .network import Network
+
+_FIRST_PORT = 2181
 
 __all__ = ["ServerEnsemble", "Servers", "SimulatedClock", "SingleServer"]
 
@@ -90,6 +93,10 @@ class Servers(ABC):
     def tree(self) -> Tree:
         """What the leader has of it."""
 
+    def has_leader(self) -> bool:
+        """Whether there is somebody who takes a write at once."""
+        return True
+
     @abstractmethod
     def _endpoint(self) -> Endpoint:
         """Who takes a request now."""
@@ -127,7 +134,7 @@ class SingleServer(Servers):
 
     def __init__(self, loop: SimulatedLoop, network: Network, settings: Settings) -> None:
         super().__init__(loop, network)
-        self.server = AsyncEmbeddedServer(port=2181, settings=settings, clock=self.clock)
+        self.server = AsyncEmbeddedServer(port=_FIRST_PORT, settings=settings, clock=self.clock)
 
     @property
     def hosts(self) -> str:
@@ -189,7 +196,8 @@ class ServerEnsemble(Servers):
 
     def __init__(self, loop: SimulatedLoop, network: Network, settings: EnsembleSettings) -> None:
         super().__init__(loop, network)
-        self.ensemble = AsyncEmbeddedEnsemble(settings.size, settings=settings, clock=self.clock)
+        ports = [_FIRST_PORT + index for index in range(settings.size)]
+        self.ensemble = AsyncEmbeddedEnsemble(settings.size, settings=settings, clock=self.clock, ports=ports)
         self._damaged: int | None = None  # one at a time, so that there is a quorum
 
     @property
@@ -209,10 +217,10 @@ class ServerEnsemble(Servers):
         await self.ensemble.stop()
 
     def sessions(self) -> list[int]:
-        """The sessions that live, as the leader knows them."""
+        """The sessions that live, as the leader knows them; none before the start, or while nobody leads."""
         try:
             return sorted(self.ensemble.sessions())
-        except ClusterError:
+        except (ClusterError, ValueError):
             return []
 
     def expire_session(self, session_id: int) -> None:
@@ -223,13 +231,27 @@ class ServerEnsemble(Servers):
             pass
 
     def trees(self) -> list[Tree]:
-        """What each member has applied."""
-        return [member.tree for member in self.ensemble.core.members]
+        """What each member has applied; nothing before the start."""
+        return [member.tree for member in self.members]
 
     def tree(self) -> Tree:
-        """The leader's; the first member's while there is none."""
-        core = self.ensemble.core
-        return (core.leader or core.members[0]).tree
+        """The leader's; while there is none, that of the member who knows most."""
+        members = self.members
+        if not members:
+            return Tree()
+        return (self.ensemble.core.leader or max(members, key=lambda member: member.last_zxid)).tree
+
+    def has_leader(self) -> bool:
+        """Whether somebody can be asked, and knows who is alive."""
+        return bool(self.members) and self.ensemble.core.leader is not None
+
+    @property
+    def members(self) -> Sequence[Member]:
+        """The inside of each; nothing before the start."""
+        try:
+            return self.ensemble.core.members
+        except ValueError:  # it was not started yet
+            return ()
 
     def _endpoint(self) -> Endpoint:
         core = self.ensemble.core
