@@ -6,7 +6,8 @@ import os
 
 import pytest
 from data_world import FAULTS, CancelledByTestError, DataWorld
-from simulated import Faults, SimulationFailedError, faults_of
+from finding import finds
+from simulated import Faults, faults_of
 
 from zk_recipes import AsyncBarrier, RecipeTimeoutError
 from zk_wire import ConnectionLostError, SessionExpiredError
@@ -76,12 +77,7 @@ def test_a_wait_ends_after_the_removal_whatever_goes_wrong(chunk: int) -> None:
 
 @pytest.mark.parametrize("barrier_type", [WatchesOnce, AsksAnybody])
 def test_the_search_finds_a_naive_barrier(barrier_type: type[AsyncBarrier]) -> None:
-    for seed in range(200):
-        try:
-            search(seed, barrier_type)
-        except (SimulationFailedError, AssertionError):
-            return
-    pytest.fail("nothing found")
+    finds(lambda seed: search(seed, barrier_type))
 
 
 def test_it_is_created_waited_for_and_removed() -> None:

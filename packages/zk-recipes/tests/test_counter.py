@@ -8,8 +8,9 @@ from typing import TypeAlias
 
 import pytest
 from data_world import FAULTS, CancelledByTestError, DataWorld, lose_next_commit
+from finding import finds
 from sim_world import Client
-from simulated import Faults, SimulationFailedError, faults_of
+from simulated import Faults, faults_of
 
 from zk_recipes import AsyncCounter, RecipeTimeoutError, UndecidedError, UnreadableDataError
 from zk_wire import BadVersionError, ConnectionLostError, ZooKeeperError
@@ -117,12 +118,7 @@ def test_what_is_read_while_the_session_lives_proves_nothing_of_an_undecided_add
 
 @pytest.mark.parametrize("kind", ["lose reply", "freeze", "cut"])
 def test_the_search_finds_a_naive_counter(kind: str) -> None:
-    for seed in range(60):
-        try:
-            search(seed, NaiveCounter, faults_of(0.3, 6, (kind,)))
-        except (SimulationFailedError, AssertionError):
-            return
-    pytest.fail("nothing found")
+    finds(lambda seed: search(seed, NaiveCounter, faults_of(0.3, 6, (kind,))))
 
 
 # What it keeps

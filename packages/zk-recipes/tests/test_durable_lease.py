@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 from data_world import CancelledByTestError, DataWorld
+from finding import finds
 from sim_world import World
-from simulated import NO_FAULTS, Faults, SimulationFailedError, faults_of
+from simulated import NO_FAULTS, Faults, faults_of
 
 from zk_client import AsyncClient, ConfigurationError, TransactionFailedError
 from zk_client import Client as BlockingClient
@@ -113,13 +114,7 @@ class CountsFromTheReply(AsyncDurableLease):
 
 
 def test_the_search_finds_a_naive_durable_lease() -> None:
-    found = []
-    for seed in range(100):
-        try:
-            campaign(seed, CountsFromTheReply, faults=faults_of(rate=0.04, limit=4))
-        except SimulationFailedError as failure:
-            found.append(failure.reason)
-    assert any("held at once" in reason for reason in found), found[:3]
+    finds(lambda seed: campaign(seed, CountsFromTheReply, faults=faults_of(rate=0.04, limit=4)), "held at once")
 
 
 def test_a_durable_lease_outlives_its_session_and_ends_by_itself() -> None:

@@ -6,9 +6,10 @@ import logging
 import os
 
 import pytest
+from finding import finds, meets
 from sim_storm import Storm
 from sim_world import FAULTS, PATH, TaskCancelled, World
-from simulated import Faults, SimulationFailedError
+from simulated import Faults
 
 from zk_client import TransactionFailedError
 from zk_recipes import AsyncElection, AsyncTerm, LockInUseError, LockLostError, LockTimeout
@@ -482,10 +483,7 @@ def test_never_two_leaders_whatever_goes_wrong(chunk: int) -> None:
 
 
 def test_the_search_of_an_election_meets_everything_it_is_for() -> None:
-    seen: set[str] = set()
-    for seed in range(100):
-        seen |= search(seed)
-    assert seen - {"told"} == {"asked", "heard", "went", "lost", "timeout"}
+    meets(search, {"asked", "heard", "went", "lost", "timeout"})
 
 
 @pytest.mark.parametrize(
@@ -496,11 +494,8 @@ def test_the_search_of_an_election_meets_everything_it_is_for() -> None:
     ],
 )
 def test_the_search_finds_a_naive_election(kind: type[AsyncElection], seat: type[_Seat], symptom: str) -> None:
-    found = []
-    for seed in range(80):
-        try:
-            search(seed, kind, seat)
-        except SimulationFailedError as failure:
-            found.append(failure.reason)
+    def run(seed: int) -> None:
         AsksTheOffice.marked = False
-    assert any(symptom in reason for reason in found), found[:3]
+        search(seed, kind, seat)
+
+    finds(run, symptom)

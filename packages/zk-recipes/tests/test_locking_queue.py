@@ -7,6 +7,7 @@ from collections import Counter as Tally
 
 import pytest
 from data_world import FAULTS, CancelledByTestError, DataWorld, lose_next_commit
+from finding import finds
 from sim_world import Client
 from simulated import Faults, SimulationFailedError, TaskCancelled
 
@@ -125,12 +126,7 @@ def test_every_entry_is_consumed_once_whatever_goes_wrong(chunk: int) -> None:
 
 
 def test_the_search_finds_a_naive_locking_queue() -> None:
-    for seed in range(200):
-        try:
-            search(seed, Herds)
-        except (SimulationFailedError, AssertionError):
-            return
-    pytest.fail("nothing found")
+    finds(lambda seed: search(seed, Herds))
 
 
 # One step at a time

@@ -8,8 +8,9 @@ from typing import Any
 from unittest import mock
 
 import pytest
+from finding import finds
 from sim_world import FAULTS, World
-from simulated import NO_FAULTS, Faults, SimulationFailedError, faults_of
+from simulated import NO_FAULTS, Faults, faults_of
 
 from zk_recipes import AsyncParty, AsyncPersistentNode, AsyncShallowParty
 from zk_recipes import party as party_module
@@ -159,12 +160,4 @@ class LeavesInOneStep(AsyncPersistentNode):
     ],
 )
 def test_the_search_finds_a_naive_member(member: Any, symptom: str) -> None:
-    found = []
-    for seed in range(120):
-        try:
-            chaos(seed, member, faults=FAULTS)
-        except (SimulationFailedError, AssertionError) as failure:
-            found.append(str(failure))
-            if any(word in found[-1] for word in symptom.split("|")):
-                return
-    pytest.fail(f"not found; instead: {found[:2]}")
+    finds(lambda seed: chaos(seed, member, faults=FAULTS), symptom)

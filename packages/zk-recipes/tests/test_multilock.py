@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 
 import pytest
+from finding import finds, meets
 from sim_storm import Storm
 from sim_world import FAULTS, TaskCancelled, World
-from simulated import Faults, SimulationFailedError
+from simulated import Faults
 
 from zk_recipes import (
     AsyncLock,
@@ -339,20 +340,9 @@ def test_several_locks_exclude_and_never_deadlock(chunk: int) -> None:
 
 
 def test_the_search_of_several_locks_meets_losses_and_timeouts() -> None:
-    seen: set[str] = set()
-    for seed in range(120):
-        seen |= search(seed)
-    assert seen == {"held", "timeout", "told"}
+    meets(search, {"held", "timeout", "told"})
 
 
 @pytest.mark.parametrize(("kind", "symptom"), [(AsListed, "waiting"), (KeepsWhatItHas, "left behind|waiting")])
 def test_the_search_finds_a_naive_multi_lock(kind: type[AsyncMultiLock], symptom: str) -> None:
-    found = []
-    for seed in range(80):
-        try:
-            search(seed, kind)
-        except SimulationFailedError as failure:
-            found.append(failure.reason)
-        except LockInUseError:
-            continue
-    assert any(word in reason for reason in found for word in symptom.split("|")), found[:3]
+    finds(lambda seed: search(seed, kind), symptom, besides=(LockInUseError,))

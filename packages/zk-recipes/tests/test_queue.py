@@ -10,8 +10,9 @@ from contextlib import contextmanager
 
 import pytest
 from data_world import FAULTS, CancelledByTestError, DataWorld, lose_next_commit
+from finding import finds
 from sim_world import Client
-from simulated import Faults, SimulationFailedError, TaskCancelled, faults_of
+from simulated import Faults, TaskCancelled, faults_of
 
 from zk_recipes import AsyncQueue, NumbersExhaustedError, RecipeTimeoutError, UndecidedError
 from zk_recipes import queue as module
@@ -151,14 +152,8 @@ def test_every_entry_is_got_once_whatever_goes_wrong(chunk: int) -> None:
 
 @pytest.mark.parametrize("queue_type", [NaiveQueue, ForgetsTheCancelled])
 def test_the_search_finds_a_naive_queue(queue_type: type[AsyncQueue]) -> None:
-    for seed in range(150):
-        try:
-            search(
-                seed, queue_type, FAULTS if queue_type is ForgetsTheCancelled else faults_of(0.2, 6, ("lose reply",))
-            )
-        except (SimulationFailedError, AssertionError):
-            return
-    pytest.fail("nothing found")
+    faults = FAULTS if queue_type is ForgetsTheCancelled else faults_of(0.2, 6, ("lose reply",))
+    finds(lambda seed: search(seed, queue_type, faults))
 
 
 # One at a time

@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
+from finding import finds, meets
 from sim_storm import Storm
 from sim_world import FAULTS, PATH
-from simulated import NO_FAULTS, Faults, SimulationFailedError, faults_of
+from simulated import NO_FAULTS, Faults, faults_of
 
 from zk_client import Operation, Port
 from zk_recipes import AsyncReadWriteLock, AsyncWriteLock, LockLostError, LockTimeout, Naming, ReadWriteNaming, rwlock
@@ -140,25 +141,12 @@ def test_order_of_readers_and_writers_holds_across_the_overflow() -> None:
 
 
 def test_the_search_meets_downgrades_that_succeed_fail_and_find_the_lock_lost() -> None:
-    seen: set[str] = set()
-    for seed in range(200):
-        seen.update(search(seed))
-    assert seen == {"read", "write", "downgraded", "lost", "failed", "timeout"}
-
-
-def failures(kind: type[AsyncReadWriteLock] = AsyncReadWriteLock, faults: Faults = FAULTS) -> list[str]:
-    found = []
-    for seed in range(100):
-        try:
-            search(seed, kind, faults=faults)
-        except SimulationFailedError as failure:
-            found.append(failure.reason)
-    return found
+    meets(search, {"read", "write", "downgraded", "lost", "failed", "timeout"})
 
 
 @pytest.mark.parametrize("faults", [FAULTS, NO_FAULTS])
 def test_the_search_finds_a_naive_downgrade(faults: Faults) -> None:
-    assert any("somebody wrote" in reason for reason in failures(Naive, faults))
+    finds(lambda seed: search(seed, Naive, faults=faults), "somebody wrote")
 
 
 def test_the_search_finds_a_downgrade_that_believes_in_what_it_did_not_hear(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,7 +158,7 @@ def test_the_search_finds_a_downgrade_that_believes_in_what_it_did_not_hear(monk
                 raise
 
     monkeypatch.setattr(rwlock, "commit_witnessed", believe)
-    assert any("waiting" in reason or "left behind" in reason for reason in failures())
+    finds(search, "waiting|left behind")
 
 
 def test_the_search_finds_readers_that_do_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,7 +166,7 @@ def test_the_search_finds_readers_that_do_not_wait(monkeypatch: pytest.MonkeyPat
     blind = ReadWriteNaming(pair.read, Naming("__other__"))
     monkeypatch.setitem(READ_WRITE_LOCKS, "kazoo", blind)  # type: ignore[arg-type]
     monkeypatch.setattr(AsyncWriteLock, "__init__", _kazoo_writer(pair))
-    assert any("beside a writer" in reason for reason in failures())
+    finds(search, "beside a writer")
 
 
 def _kazoo_writer(pair: ReadWriteNaming) -> Callable[..., None]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 
 import pytest
+from finding import finds
 from sim_storm import Storm
 from sim_world import FAULTS
-from simulated import Faults, SimulationFailedError, faults_of
+from simulated import Faults, faults_of
 
 from zk_client import Port
 from zk_recipes import AsyncSemaphore, LockTimeout, semaphore
@@ -138,15 +139,7 @@ def test_each_kind_of_fault_alone_is_survived_by_a_semaphore(kind: str) -> None:
     ("leases", "symptom"), [(Counting, "a lease too many"), (ForgetsTheLease, "left behind|waiting|too many")]
 )
 def test_the_search_finds_a_naive_semaphore(leases: type[_Leases], symptom: str) -> None:
-    found = []
-    for seed in range(60):
-        try:
-            search(seed, leases)
-        except SimulationFailedError as failure:
-            if any(word in failure.reason for word in symptom.split("|")):
-                return
-            found.append(failure.reason)
-    pytest.fail(f"not found, but: {found[:3]}")
+    finds(lambda seed: search(seed, leases), symptom)
 
 
 def test_the_search_finds_a_semaphore_that_does_not_check_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,12 +149,4 @@ def test_the_search_finds_a_semaphore_that_does_not_check_its_number(monkeypatch
         return await commit(port, operations[1:], witness, session_id)
 
     monkeypatch.setattr(semaphore, "commit_witnessed", unchecked)
-    found = []
-    for seed in range(150):
-        try:
-            search(seed, faults=faults_of(rate=0.0, limit=0))
-        except SimulationFailedError as failure:
-            if "a lease too many" in failure.reason:
-                return
-            found.append(failure.reason)
-    pytest.fail(f"not found, but: {found[:3]}")
+    finds(lambda seed: search(seed, faults=faults_of(rate=0.0, limit=0)), "a lease too many")

@@ -7,7 +7,8 @@ from itertools import pairwise
 
 import pytest
 from data_world import FAULTS, CancelledByTestError, DataWorld
-from simulated import Faults, SimulationFailedError, faults_of
+from finding import finds
+from simulated import Faults, faults_of
 
 from zk_recipes import AsyncSharedValue, RecipeTimeoutError, SharedReading, UndecidedError
 from zk_wire import BadVersionError, ConnectionLostError
@@ -120,14 +121,8 @@ def test_a_listener_hears_the_last_value_whatever_goes_wrong() -> None:
 
 @pytest.mark.parametrize("value_type", [NaiveValue, DeafValue])
 def test_the_search_finds_a_naive_value(value_type: type[AsyncSharedValue]) -> None:
-    for seed in range(60):
-        try:
-            search(
-                seed, value_type, faults_of(0.2, 6, ("lose reply",)) if value_type is NaiveValue else faults_of(0.0, 0)
-            )
-        except (SimulationFailedError, AssertionError):
-            return
-    pytest.fail("nothing found")
+    faults = faults_of(0.2, 6, ("lose reply",)) if value_type is NaiveValue else faults_of(0.0, 0)
+    finds(lambda seed: search(seed, value_type, faults))
 
 
 # Conditions

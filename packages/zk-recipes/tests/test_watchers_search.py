@@ -7,8 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from finding import finds
 from sim_world import FAULTS, Client, World
-from simulated import NO_FAULTS, Faults, SimulationFailedError
+from simulated import NO_FAULTS, Faults
 
 from zk_client import EventType, WatchedEvent
 from zk_recipes import AsyncChildrenWatch, AsyncDataWatch
@@ -172,16 +173,6 @@ class LooksFirst(Naive):
                 return
 
 
-def failures(make: Make, faults: Faults) -> list[str]:
-    found = []
-    for seed in range(60):
-        try:
-            chaos(seed, make, last_children, faults=faults)
-        except (SimulationFailedError, AssertionError) as failure:
-            found.append(str(failure))
-    return found
-
-
 @pytest.mark.parametrize("naive", [Naive, LooksFirst])
 def test_the_search_finds_a_naive_watch(naive: Make) -> None:
-    assert any("but it is" in reason or "raised" in reason for reason in failures(naive, FAULTS))
+    finds(lambda seed: chaos(seed, naive, last_children, faults=FAULTS), "but it is|raised")

@@ -8,8 +8,9 @@ from collections.abc import Callable, Coroutine, Sequence
 
 import pytest
 from data_world import CancelledByTestError, DataWorld
+from finding import finds
 from sim_world import Client
-from simulated import Faults, SimulationFailedError, faults_of
+from simulated import Faults, faults_of
 
 from zk_client import TransactionFailedError
 from zk_recipes import (
@@ -137,12 +138,7 @@ def test_every_job_has_its_effect_once_whatever_goes_wrong(chunk: int) -> None:
 
 @pytest.mark.parametrize(("queue_type", "claims"), [(AppliesFirst, Claims), (AsyncWorkQueue, Unguarded)])
 def test_the_search_finds_a_naive_work_queue(queue_type: type[AsyncWorkQueue], claims: type[Claims]) -> None:
-    for seed in range(200):
-        try:
-            search(seed, queue_type, claims)
-        except (SimulationFailedError, AssertionError):
-            return
-    pytest.fail("nothing found")
+    finds(lambda seed: search(seed, queue_type, claims))
 
 
 # One step at a time
