@@ -64,7 +64,7 @@ PEERS_FOR_TESTS = {
     "zk-recipes": ["gevent", "kazoo~=2.11", "uvloop"],
     "zk-testing": ["kazoo~=2.11"],
 }
-# The tests of zk-recipes that talk to running servers, by the names of their files.
+# The tests of zk-recipes on threads and running servers, by names; the others are in virtual time.
 ON_SERVERS = (
     "faces or live or asyncio or gevent or worlds or killed or made_anew or no_herd or last_numbers or peer or chaos"
 )
@@ -302,7 +302,7 @@ def wheels(session: nox.Session, shape: str) -> None:
 
 
 def vendored(session: nox.Session) -> None:
-    """zk_recipes copied to toyapp/_vendor, over an installed zk-client; its own tests under the new name."""
+    """zk_recipes copied to toyapp/_vendor, over an installed zk-client; half of its own tests under the new name."""
     package = next(package for package in PACKAGES if package.name == "zk-recipes")
     install_wheels(session, "zk-client", "zk-testing")
     session.install(*TEST_TOOLS, *PEERS_FOR_TESTS["zk-recipes"])
@@ -320,7 +320,7 @@ def vendored(session: nox.Session) -> None:
 
 
 def vendored_by_tool(session: nox.Session) -> None:
-    """All four packages copied to toyapp/_vendor by the vendoring tool, with none of them installed; the same tests."""
+    """All four packages copied to toyapp/_vendor by the vendoring tool, and none of them installed; the other tests."""
     package = next(package for package in PACKAGES if package.name == "zk-recipes")
     session.install(*TEST_TOOLS, VENDORING, "pip")  # which the tool runs
     install_java(session)

@@ -14,7 +14,7 @@ from statistics import median
 
 import pytest
 from conftest import MakeClient
-from live import PATIENCE, Background, Events, States, in_thread
+from live import PATIENCE, Background, Events, States, comes_true, in_thread
 from worlds import here
 
 from zk_client import Client, ConnectionLostError, EventType, Outcome, SessionState
@@ -72,9 +72,9 @@ def test_a_frozen_server_is_noticed_although_the_application_keeps_sending(
     else:
         zk_faults.heal()
     states.wait(CONNECTED)
+    assert comes_true(lambda: len(application.calls) > 10)
     application.stop()
     # Reads are asked again, or end with the session: none is left hanging.
-    assert len(application.calls) >= 4  # several between two pings, however busy the machine is
     assert all(call.wait(PATIENCE) for call in application.calls)
     assert zk.get("/")[1].num_children > 0
 

@@ -80,15 +80,15 @@ def test_an_expiry_the_server_tells_begins_a_new_session(
 def test_a_client_without_a_server_gives_its_session_up_by_itself(
     make_client: MakeClient, zk_faults: FaultProxy
 ) -> None:
-    zk = make_client(zk_faults.hosts, 2.0)
+    zk = make_client(zk_faults.hosts, 1.0)
     states = States(zk)
     zk_faults.freeze()
     begun = Stopwatch()
-    assert begun.within(2.0, until=states.wait(SUSPENDED)), begun
-    assert zk.lease_remaining < 2.0
+    assert begun.within(1.0, until=states.wait(SUSPENDED)), begun
+    assert zk.lease_remaining < 1.0
     gone = states.wait(EXPIRED)
-    assert gone - begun.begun > 1.8
-    assert begun.within(4.0, until=gone), begun
+    assert gone - begun.begun > 0.9
+    assert begun.within(2.0, until=gone), begun
     assert zk.lease_remaining == 0
     zk_faults.heal()
     states.wait(CONNECTED)

@@ -203,13 +203,13 @@ def test_a_timeout_is_a_total_while_predecessors_change(make_client: MakeClient)
         waiting.append(Thread(lambda lock=lock: lock.acquire(timeout=60)))  # type: ignore[misc]
         wait_for_queue(other, number)
     mine = Lock(client, PATH, "mine")
-    outcome: list[float] = []
+    outcome: list[tuple[float, float]] = []
 
     def acquire() -> None:
-        before = time.monotonic()
+        before = Stopwatch()
         with suppress(LockTimeout):
             mine.acquire(timeout=1.5)
-        outcome.append(time.monotonic() - before)
+        outcome.append((before.seconds, before.counted()))
 
     thread = Thread(acquire)
     # Each predecessor goes as soon as its successor watches it, so that what we wait for changes again and again.
@@ -220,7 +220,8 @@ def test_a_timeout_is_a_total_while_predecessors_change(make_client: MakeClient)
         with pytest.raises(LockCancelledError):
             waiter.finish()
     thread.finish()
-    assert 1.5 <= outcome[0] < 1.5 * len(ahead), "begins anew with each predecessor that goes"
+    ((passed, counted),) = outcome
+    assert passed >= 1.5 and counted < 1.5 + 0.4
     wait_for_queue(other, 1)
     assert ahead[0].release()
 
@@ -229,10 +230,10 @@ def test_a_timeout_is_a_total_over_a_frozen_connection(make_client: MakeClient, 
     client = make_client(zk_faults.hosts)
     lock = Lock(client, PATH)
     zk_faults.freeze()
-    before = time.monotonic()
+    before = Stopwatch()
     with pytest.raises(LockTimeout):
         lock.acquire(timeout=1.0)
-    assert time.monotonic() - before >= 1.0
+    assert before.seconds >= 1.0 and before.within(1.0 + 0.4), before
     assert client.connected, "ended because the connection was lost, and not because the time was over"
     zk_faults.heal()
     assert lock.acquire(timeout=PATIENCE)

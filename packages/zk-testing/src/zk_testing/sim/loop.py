@@ -33,6 +33,8 @@ Ts = TypeVarTuple("Ts")
 # Steps at one moment of virtual time after which somebody is said to be busy for ever.
 STEPS_PER_MOMENT = 20_000
 
+CLOSED = "the simulated loop is closed: nothing runs on it any more"
+
 
 class IdleError(Exception):
     """Nothing will ever happen again, and the loop was still to run."""
@@ -60,9 +62,10 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     """A loop whose time only passes when everybody waits. Virtual time begins at 0."""
 
     network: Network
-    # What asyncio keeps what is due now in, and whether it was stopped.
+    # What asyncio keeps: what is due now, and whether it was stopped or closed.
     _ready: deque[Due]
     _stopping: bool
+    _closed: bool
 
     def __init__(self) -> None:
         super().__init__()
@@ -128,7 +131,9 @@ class SimulatedLoop(asyncio.BaseEventLoop):
             raise BusyError
 
     def call_soon(self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None) -> Due:
-        """Run a function next."""
+        """Run a function next. Raises RuntimeError when the loop is closed."""
+        if self._closed:
+            raise RuntimeError(CLOSED)
         handle = Due(self._virtual_now, callback, args, context)
         self._ready.append(handle)
         return handle
@@ -136,7 +141,9 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     def call_at(
         self, when: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> Due:
-        """Run a function at a moment of virtual time."""
+        """Run a function at a moment of virtual time. Raises RuntimeError when the loop is closed."""
+        if self._closed:
+            raise RuntimeError(CLOSED)
         handle = Due(when, callback, args, context)
         heapq.heappush(self._timers, (when, handle))
         return handle
