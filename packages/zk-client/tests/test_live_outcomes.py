@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import threading
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -374,9 +376,12 @@ def test_threads_that_lose_replies_all_the_time_are_never_lied_to(
         zk = make_client(proxy.hosts + zk_chroot)
         told: dict[str, Outcome] = {}
         background = Background()
+        all_struck = threading.Event()
 
         def work(worker: int) -> None:
-            for number in range(25):
+            for number in itertools.count():
+                if number >= 25 and all_struck.is_set():
+                    break
                 name = f"w{worker}-{number}"
                 told[name], _ = learn(
                     lambda zk, name=name, number=number: zk.create(
@@ -387,8 +392,11 @@ def test_threads_that_lose_replies_all_the_time_are_never_lied_to(
 
         for worker in range(4):
             background(lambda worker=worker: work(worker))
-        for turn in range(8):
-            (proxy.lose_reply if turn % 2 else proxy.lose_request)("create", nth=4).wait(PATIENCE)
+        try:
+            for turn in range(8):
+                (proxy.lose_reply if turn % 2 else proxy.lose_request)("create", nth=4).wait(PATIENCE)
+        finally:
+            all_struck.set()
         background.join(60)
         zk.sync("/")
         other.sync("/")
@@ -399,7 +407,7 @@ def test_threads_that_lose_replies_all_the_time_are_never_lied_to(
             if (outcome is APPLIED and name not in there) or (outcome is NOT_APPLIED and name in there)
         }
         assert wrong == {}
-        assert len(told) == 100
+        assert len(told) >= 100
         # What is there and can be told from the work of others was told; a unique ephemeral node in any case.
         unknown = {name: int(name.partition("-")[2]) % 4 for name, outcome in told.items() if outcome is UNKNOWN}
         assert {name for name, kind in unknown.items() if name in there and kind != 3} == set()
