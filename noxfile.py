@@ -10,6 +10,7 @@ import atexit
 import os
 import re
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -28,10 +29,14 @@ COPIES = ["vendored", "vendored-by-tool"]  # zk-recipes copied into another proj
 SHAPES = [*NAMES, *COPIES]
 DIST = ROOT / "dist"
 RESULTS = ROOT / ".nox" / "results"
+CAMPAIGN_SAYS = "campaign.txt"
 # Where everything was run at full length already.
 SHORT = {"CI": "", "ZK_SIM_SCHEDULES": "20"}
-# A thousand schedules of each recipe, as everywhere else, would not fit into the time there is for the checks.
-CHECKED = {"ZK_SIM_SCHEDULES": "100"}
+# Where the campaign tries a thousand schedules of each recipe beside the other checks.
+CHECKED = {"ZK_SIM_SCHEDULES": "20"}
+# Seconds the campaign may take beside the other checks. It has what processors they leave, so on a machine that is slow
+# or busy it may not get to the end; it says how far it came.
+CAMPAIGN = 1000
 
 # Exact where another release of the tool may find other faults in the same sources.
 RUFF = "ruff==0.17.6"
@@ -95,6 +100,7 @@ RUNNING_PYTHON = interpreters.running_version()
 NEWEST_PYTHON = max(FOUND_PYTHONS, key=lambda python: int(python.partition(".")[2]))
 
 _reports: list[Path] = []
+_campaign: subprocess.Popen[bytes] | None = None
 
 
 # What a newcomer runs
@@ -115,13 +121,15 @@ def ci(session: nox.Session) -> None:
 
     Every test runs once on what users install: the built wheels, the interpreter that runs nox, and real servers. The
     copies of zk-recipes and the suites for greenlets run on the newest interpreter and on embedded servers. The same
-    tests on the tree, and on the other interpreters, are for `nox -s tests`.
+    tests on the tree, and on the other interpreters, are for `nox -s tests`. The campaign goes on beside all of them:
+    half of the time they wait for servers.
     """
+    begin_campaign(session, "--beside", "--seconds", str(CAMPAIGN))
     checks = ["lint", "types", "layers", "changelog", "build"]
     checks += [f"wheels-{RUNNING_PYTHON}({name})" for name in NAMES]
     checks += [f"wheels-{NEWEST_PYTHON}({shape})" for shape in COPIES]
     checks += ["greenlets"]
-    checks += [f"tests-{RUNNING_PYTHON}(workspace)"]
+    checks += [f"tests-{RUNNING_PYTHON}(workspace)", "campaign"]
     for python in MISSING_PYTHONS:
         session.warn(f"Python {python} is not on this machine: its tests are skipped")
     for check in checks:
@@ -385,6 +393,36 @@ def simulate(session: nox.Session) -> None:
         environment = {"ZK_SIM_SCHEDULES": str(chosen.schedules)}
         with session.chdir(package.folder):
             session.run("python", "-m", "pytest", *options, *(str(file) for file in files), env=environment)
+
+
+@nox.session
+def campaign(session: nox.Session) -> None:
+    """Every search by simulation, 1,000 schedules each: the end of what `ci` began, or all of it now; `-- --help`."""
+    if _campaign is None:
+        begin_campaign(session, *session.posargs)
+    assert _campaign is not None
+    # Its priority is the lowest, which does not matter any more.
+    failed = _campaign.wait() != 0
+    print((RESULTS / CAMPAIGN_SAYS).read_text(encoding="utf-8"), flush=True)
+    _reports.extend(sorted(RESULTS.glob("schedules *.xml")))
+    if failed:
+        session.error("the campaign failed: see above")
+
+
+def begin_campaign(session: nox.Session, *options: str) -> None:
+    """Have every recipe searched from now on."""
+    global _campaign
+    package = next(package for package in PACKAGES if package.name == "zk-recipes")
+    install_editable(session, [package.name, *ALSO_FOR_TESTS[package.name]])
+    session.install(*TEST_TOOLS, *PEERS_FOR_TESTS[package.name])
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    for old in RESULTS.glob("schedules *.xml"):
+        old.unlink()
+    python = str(Path(session.bin) / "python")
+    command = [python, str(ROOT / "tools" / "campaign.py"), str(package.folder), "--reports", str(RESULTS), *options]
+    with (RESULTS / CAMPAIGN_SAYS).open("wb") as says:
+        # It ends when this process does: nobody writes to its standard input.
+        _campaign = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=says, stderr=says)
 
 
 @nox.session

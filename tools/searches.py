@@ -1,6 +1,6 @@
 """The searches by simulation: which tests they are, and how many schedules are asked of them.
 
-Rule: a search is known by the variable that says how many schedules it tries, so that none has to be listed anywhere.
+Rule: a search is known by where it asks how many schedules it has to try, so that none has to be listed anywhere.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from .workspace import Package
 
-# What a search reads its number of schedules from.
-VARIABLE = "ZK_SIM_SCHEDULES"
+# What asks for the number of schedules, by the name of the module that tells it.
+ASKS = "from schedules import"
 SCHEDULES = 100_000
 
 
@@ -48,5 +48,5 @@ def find(package: Package) -> list[Path]:
     return [
         path
         for path in sorted((package.folder / "tests").glob("test_*.py"))
-        if VARIABLE in path.read_text(encoding="utf-8")
+        if ASKS in path.read_text(encoding="utf-8")
     ]

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 from data_world import FAULTS, CancelledByTestError, DataWorld
 from finding import finds
+from schedules import on_every_schedule
 from simulated import Faults, faults_of
 
 from zk_recipes import AsyncBarrier, RecipeTimeoutError
 from zk_wire import ConnectionLostError, SessionExpiredError
 
-SCHEDULES = int(os.environ.get("ZK_SIM_SCHEDULES", "1000"))
-CHUNKS = 10
 PATH = "/barriers/one"
 
 
@@ -69,9 +66,9 @@ def search(seed: int, barrier_type: type[AsyncBarrier] = AsyncBarrier, faults: F
     world.finish(wait(1), wait(2), remove(), world.trouble(5 if faults.limit else 0))
 
 
-@pytest.mark.parametrize("chunk", range(CHUNKS))
-def test_a_wait_ends_after_the_removal_whatever_goes_wrong(chunk: int) -> None:
-    for seed in range(chunk, SCHEDULES, CHUNKS):
+@on_every_schedule
+def test_a_wait_ends_after_the_removal_whatever_goes_wrong(seeds: range) -> None:
+    for seed in seeds:
         search(seed)
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from finding import finds
+from schedules import on_every_schedule, some
 from sim_world import FAULTS, Client, World
 from simulated import NO_FAULTS, Faults, RefusedTransactionError, faults_of
 
@@ -24,8 +24,6 @@ from zk_recipes._mirror import Mirror
 from zk_recipes._tree_watching import Heard, RecursiveWay, SingleWay
 from zk_wire import OPEN_ACL_UNSAFE, CreateRequest, NoNodeError, NotEmptyError
 
-SCHEDULES = int(os.environ.get("ZK_SIM_SCHEDULES", "1000"))
-CHUNKS = 5
 TOP = "/top"
 Make = Callable[[Client], Any]
 Wanted = Callable[[str], bool]
@@ -176,11 +174,11 @@ TREES: dict[str, tuple[Make, Wanted]] = {
 }
 
 
-@pytest.mark.parametrize("chunk", range(CHUNKS))
-def test_the_cache_becomes_what_the_server_has(chunk: int) -> None:
+@on_every_schedule
+def test_the_cache_becomes_what_the_server_has(seeds: range) -> None:
     kinds = list(TREES)
-    for seed in range(chunk, SCHEDULES, CHUNKS):
-        make, wanted = TREES[kinds[seed // CHUNKS % len(kinds)]]
+    for seed in seeds:
+        make, wanted = TREES[kinds[seed // 5 % len(kinds)]]
         chaos(seed, make, wanted, faults=FAULTS, old=seed % 7 == 0)
 
 
@@ -195,7 +193,7 @@ def test_a_quiet_world_is_followed_by_every_kind_of_cache(kind: str) -> None:
 @pytest.mark.parametrize("kind", ["tree", "tree, single watches"])
 def test_each_kind_of_fault_alone_is_survived_at_every_request(kind: str, fault: str) -> None:
     make, wanted = TREES[kind]
-    for seed in range(max(20, SCHEDULES // 50)):
+    for seed in some(50, least=20):
         chaos(seed, make, wanted, faults=faults_of(rate=0.3, limit=12, kinds=(fault,)))
 
 

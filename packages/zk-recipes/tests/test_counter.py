@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import TypeAlias
 
 import pytest
 from data_world import FAULTS, CancelledByTestError, DataWorld, lose_next_commit
 from finding import finds
+from schedules import on_every_schedule, some
 from sim_world import Client
 from simulated import Faults, faults_of
 
 from zk_recipes import AsyncCounter, RecipeTimeoutError, UndecidedError, UnreadableDataError
 from zk_wire import BadVersionError, ConnectionLostError, ZooKeeperError
 
-SCHEDULES = int(os.environ.get("ZK_SIM_SCHEDULES", "1000"))
-CHUNKS = 10
 PATH = "/numbers/one"
 # Digits of this base tell how often each addition counted.
 BASE = 8
@@ -88,16 +86,16 @@ def digits(total: int) -> list[int]:
     return [total // BASE**place % BASE for place in range(12)]
 
 
-@pytest.mark.parametrize("chunk", range(CHUNKS))
-def test_every_addition_counts_once_whatever_goes_wrong(chunk: int) -> None:
-    for seed in range(chunk, SCHEDULES, CHUNKS):
+@on_every_schedule
+def test_every_addition_counts_once_whatever_goes_wrong(seeds: range) -> None:
+    for seed in seeds:
         search(seed)
 
 
 def test_only_the_end_of_a_session_leaves_doubt() -> None:
     # `search` fails when there is doubt while a session lives; here every request may lose its reply.
     doubts = 0
-    for seed in range(SCHEDULES // 20):
+    for seed in some(20):
         doubts += len(search(seed, faults=faults_of(0.4, 10, ("lose reply", "lose request"))).finished)
     assert doubts
 

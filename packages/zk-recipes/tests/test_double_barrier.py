@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 from data_world import DataWorld
 from finding import finds
+from schedules import on_every_schedule, some
 from sim_world import Client
 from simulated import Faults, TaskCancelled, faults_of
 
@@ -14,8 +13,6 @@ from zk_recipes import AsyncDoubleBarrier, LockInUseError, LockLostError
 from zk_recipes import double_barrier as module
 from zk_wire import CreateMode, CreateRequest
 
-SCHEDULES = int(os.environ.get("ZK_SIM_SCHEDULES", "1000"))
-CHUNKS = 10
 PATH = "/barriers/two"
 FAULTS = faults_of(rate=0.06, limit=4)
 ROUND = f"{PATH}/round-0000000000"
@@ -157,14 +154,14 @@ def names(world: DataWorld) -> set[str]:
     return {path.rpartition("/")[2] for path in world.server.paths()}
 
 
-@pytest.mark.parametrize("chunk", range(CHUNKS))
-def test_members_enter_and_leave_together_whatever_goes_wrong(chunk: int) -> None:
-    for seed in range(chunk, SCHEDULES, CHUNKS):
+@on_every_schedule
+def test_members_enter_and_leave_together_whatever_goes_wrong(seeds: range) -> None:
+    for seed in seeds:
         search(seed)
 
 
 def test_impatient_members_leave_nothing_and_nobody_counts_on_them() -> None:
-    for seed in range(SCHEDULES // 10):
+    for seed in some(10):
         search(seed, impatient=True)
 
 

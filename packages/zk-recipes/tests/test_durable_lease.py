@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from data_world import CancelledByTestError, DataWorld
 from finding import finds
+from schedules import on_every_schedule
 from sim_world import World
 from simulated import NO_FAULTS, Faults, faults_of
 
@@ -21,8 +21,6 @@ from zk_testing.member import ZooKeeperServer
 from zk_wire import SetDataRequest, ZooKeeperError
 
 PATH = "/leases/one"
-SCHEDULES = int(os.environ.get("ZK_SIM_SCHEDULES", "1000"))
-CHUNKS = 5
 HELD = PATH + "/held"
 
 
@@ -100,9 +98,9 @@ def campaign(
     assert world.server.watches() == []
 
 
-@pytest.mark.parametrize("chunk", range(CHUNKS))
-def test_never_two_holders_of_a_durable_lease(chunk: int) -> None:
-    for seed in range(chunk, SCHEDULES, CHUNKS):
+@on_every_schedule
+def test_never_two_holders_of_a_durable_lease(seeds: range) -> None:
+    for seed in seeds:
         campaign(seed, clients=2 + seed % 2, faults=faults_of(rate=0.04, limit=4))
 
 

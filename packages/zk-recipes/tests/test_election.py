@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-import os
 
 import pytest
 from finding import finds, meets
+from schedules import on_every_schedule
 from sim_storm import Storm
 from sim_world import FAULTS, PATH, TaskCancelled, World
 from simulated import Faults
@@ -15,9 +15,6 @@ from zk_client import TransactionFailedError
 from zk_recipes import AsyncElection, AsyncTerm, LockInUseError, LockLostError, LockTimeout
 from zk_recipes.election import _Seat
 from zk_wire import SetDataRequest, Stat, ZooKeeperError
-
-SCHEDULES = int(os.environ.get("ZK_SIM_SCHEDULES", "1000"))
-CHUNKS = 10
 
 
 def election(world: World, client: int = 0, **options: object) -> AsyncElection:
@@ -476,9 +473,9 @@ def search(
     return seen
 
 
-@pytest.mark.parametrize("chunk", range(CHUNKS))
-def test_never_two_leaders_whatever_goes_wrong(chunk: int) -> None:
-    for seed in range(chunk, SCHEDULES, CHUNKS):
+@on_every_schedule
+def test_never_two_leaders_whatever_goes_wrong(seeds: range) -> None:
+    for seed in seeds:
         search(seed)
 
 

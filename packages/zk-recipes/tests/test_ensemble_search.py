@@ -6,7 +6,6 @@ member who is behind, and a session that finds its servers only one by one.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 
 import pytest
@@ -27,11 +26,9 @@ import test_rwlock_search
 import test_semaphore_search
 import test_shared_value
 import test_work_queue
+from schedules import some
 from sim_world import chaos
 from simulated import faults_of_an_ensemble as faults
-
-# A tenth of the schedules on one server: each costs more.
-SCHEDULES = int(os.environ.get("ZK_SIM_SCHEDULES", "1000")) // 10
 
 CAMPAIGNS: dict[str, Callable[[int], object]] = {
     "barrier": lambda seed: test_barrier.search(seed, faults=faults(0.1, 5)),
@@ -55,7 +52,8 @@ CAMPAIGNS: dict[str, Callable[[int], object]] = {
 }
 
 
+@pytest.mark.search
 @pytest.mark.parametrize("recipe", CAMPAIGNS)
 def test_every_promise_holds_on_an_ensemble_whatever_goes_wrong(recipe: str) -> None:
-    for seed in range(SCHEDULES):
+    for seed in some(10):  # of the schedules on one server: each costs more
         CAMPAIGNS[recipe](seed)

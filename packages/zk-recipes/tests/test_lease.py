@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from schedules import on_every_schedule
 from sim_world import FAULTS, PATH, Client, World, chaos
 from simulated import Faults
 
@@ -16,9 +16,6 @@ from zk_client import Client as BlockingClient
 from zk_recipes import AsyncLease, AsyncLock, Lease, LockLostError, LockTimeout
 from zk_recipes._holding import OwnNode
 from zk_testing.member import ZooKeeperServer
-
-SCHEDULES = int(os.environ.get("ZK_SIM_SCHEDULES", "1000"))
-CHUNKS = 5
 
 
 def lease(world: World, number: int = 0, duration: float = 3.0, **options: Any) -> AsyncLease:
@@ -61,9 +58,9 @@ def search(seed: int, *, faults: Faults = FAULTS) -> None:
     chaos(seed, Kept, faults=faults, rounds=2, contenders=3, observe=observe)
 
 
-@pytest.mark.parametrize("chunk", range(CHUNKS))
-def test_never_two_holders_of_a_lease_whatever_goes_wrong(chunk: int) -> None:
-    for seed in range(chunk, SCHEDULES, CHUNKS):
+@on_every_schedule
+def test_never_two_holders_of_a_lease_whatever_goes_wrong(seeds: range) -> None:
+    for seed in seeds:
         search(seed)
 
 

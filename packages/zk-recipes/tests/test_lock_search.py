@@ -5,28 +5,24 @@ That it finds what it is there for is shown in test_lock_broken.py.
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import pytest
 from finding import meets
+from schedules import on_every_schedule, some
 from sim_world import FAULTS, World, chaos
 from simulated import faults_of
 
-# Schedules searched by default; CI nights set more.
-SCHEDULES = int(os.environ.get("ZK_SIM_SCHEDULES", "1000"))
-CHUNKS = 10
 
-
-@pytest.mark.parametrize("chunk", range(CHUNKS))
-def test_never_two_holders_whatever_goes_wrong(chunk: int) -> None:
-    for seed in range(chunk, SCHEDULES, CHUNKS):
+@on_every_schedule
+def test_never_two_holders_whatever_goes_wrong(seeds: range) -> None:
+    for seed in seeds:
         chaos(seed, faults=FAULTS)
 
 
 @pytest.mark.parametrize("kind", ["lose request", "lose reply", "cut", "hang", "freeze"])
 def test_each_kind_of_fault_alone_is_survived_at_every_request(kind: str) -> None:
-    for seed in range(max(20, SCHEDULES // 50)):
+    for seed in some(50, least=20):
         chaos(seed, faults=faults_of(rate=0.3, limit=12, kinds=(kind,)))
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter as Tally
 
 import pytest
 from data_world import FAULTS, CancelledByTestError, DataWorld, lose_next_commit
 from finding import finds
+from schedules import on_every_schedule
 from sim_world import Client
 from simulated import Faults, SimulationFailedError, TaskCancelled
 
@@ -15,8 +15,6 @@ from zk_recipes import AsyncLockingQueue, LockLostError, NumbersExhaustedError, 
 from zk_recipes._claims import Claims
 from zk_wire import ConnectionLostError
 
-SCHEDULES = int(os.environ.get("ZK_SIM_SCHEDULES", "1000"))
-CHUNKS = 10
 PATH = "/queues/one"
 NODES = ("entries", "taken", "claims", "waiting", "writes")
 
@@ -119,9 +117,9 @@ def search(seed: int, claims: type[Claims] = Claims, faults: Faults = FAULTS) ->
         sim.refute(f"consumed so often, and not once: {wrong}")
 
 
-@pytest.mark.parametrize("chunk", range(CHUNKS))
-def test_every_entry_is_consumed_once_whatever_goes_wrong(chunk: int) -> None:
-    for seed in range(chunk, SCHEDULES, CHUNKS):
+@on_every_schedule
+def test_every_entry_is_consumed_once_whatever_goes_wrong(seeds: range) -> None:
+    for seed in seeds:
         search(seed)
 
 

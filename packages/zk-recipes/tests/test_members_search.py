@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from typing import Any
 from unittest import mock
 
 import pytest
 from finding import finds
+from schedules import on_every_schedule, some
 from sim_world import FAULTS, World
 from simulated import NO_FAULTS, Faults, faults_of
 
@@ -16,8 +16,6 @@ from zk_recipes import AsyncParty, AsyncPersistentNode, AsyncShallowParty
 from zk_recipes import party as party_module
 from zk_wire import NotEmptyError, Stat
 
-SCHEDULES = int(os.environ.get("ZK_SIM_SCHEDULES", "1000"))
-CHUNKS = 5
 PATH = "/group/members"
 
 
@@ -108,15 +106,15 @@ def chaos(
     return world
 
 
-@pytest.mark.parametrize("chunk", range(CHUNKS))
-def test_members_come_back_whatever_goes_wrong(chunk: int) -> None:
-    for seed in range(chunk, SCHEDULES, CHUNKS):
+@on_every_schedule
+def test_members_come_back_whatever_goes_wrong(seeds: range) -> None:
+    for seed in seeds:
         chaos(seed, faults=FAULTS)
 
 
 @pytest.mark.parametrize("kind", ["lose request", "lose reply", "cut", "hang", "freeze"])
 def test_each_kind_of_fault_alone_is_survived_at_every_request(kind: str) -> None:
-    for seed in range(max(20, SCHEDULES // 50)):
+    for seed in some(50, least=20):
         chaos(seed, faults=faults_of(rate=0.3, limit=12, kinds=(kind,)))
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 from finding import finds, meets
+from schedules import on_every_schedule
 from sim_storm import Storm
 from sim_world import FAULTS, TaskCancelled, World
 from simulated import Faults
@@ -20,8 +19,6 @@ from zk_recipes import (
     Released,
 )
 
-SCHEDULES = int(os.environ.get("ZK_SIM_SCHEDULES", "1000"))
-CHUNKS = 10
 ABC = ["/c", "/a", "/b"]
 
 
@@ -331,10 +328,10 @@ def search(seed: int, kind: type[AsyncMultiLock] = AsyncMultiLock, *, faults: Fa
     return seen
 
 
-@pytest.mark.parametrize("chunk", range(CHUNKS))
-def test_several_locks_exclude_and_never_deadlock(chunk: int) -> None:
+@on_every_schedule
+def test_several_locks_exclude_and_never_deadlock(seeds: range) -> None:
     seen: set[str] = set()
-    for seed in range(chunk, SCHEDULES, CHUNKS):
+    for seed in seeds:
         seen |= search(seed)
     assert "held" in seen
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -14,6 +13,7 @@ from typing import Any
 import pytest
 from data_world import CancelledByTestError, DataWorld
 from finding import finds
+from schedules import on_every_schedule, some
 from sim_world import World
 from simulated import NO_FAULTS, Faults, faults_of
 
@@ -30,8 +30,6 @@ from zk_testing.member import ZooKeeperServer
 from zk_wire import ConnectionLostError, SessionExpiredError, ZooKeeperError
 
 PATH = "/leases/one"
-SCHEDULES = int(os.environ.get("ZK_SIM_SCHEDULES", "1000"))
-CHUNKS = 5
 HOLDER = PATH + "/lease_holder"
 HOUR = timedelta(hours=1)
 DAY = datetime(2026, 11, 22)  # noqa: DTZ001 - kazoo's clock has no zone
@@ -111,14 +109,14 @@ def compete(seed: int, make: Claiming = lease, faults: Faults = NO_FAULTS) -> No
     assert [leak for client in world.clients for leak in client.leaks()] == []
 
 
-@pytest.mark.parametrize("chunk", range(CHUNKS))
-def test_nobody_gets_a_lease_that_another_has(chunk: int) -> None:
-    for seed in range(chunk, SCHEDULES, CHUNKS):
+@on_every_schedule
+def test_nobody_gets_a_lease_that_another_has(seeds: range) -> None:
+    for seed in seeds:
         compete(seed, faults=faults_of(rate=0.05, limit=4))
 
 
 def test_nobody_gets_one_of_several_leases_that_another_has() -> None:
-    for seed in range(SCHEDULES // 5):
+    for seed in some(5):
         compete(seed, one_of(2), faults_of(rate=0.05, limit=4))
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import pytest
 from finding import finds
+from schedules import on_every_schedule
 from sim_storm import Storm
 from sim_world import World
 from simulated import NO_FAULTS, Faults, TaskCancelled, faults_of
@@ -21,8 +21,6 @@ from zk_recipes import AsyncLock, AsyncSetPartitioner, LockLostError, PartitionS
 from zk_testing.member import ZooKeeperServer
 
 PATH = "/group"
-SCHEDULES = int(os.environ.get("ZK_SIM_SCHEDULES", "1000"))
-CHUNKS = 5
 ITEMS = ["a", "b", "c", "d", "e"]
 PATIENCE = 20.0
 
@@ -103,9 +101,9 @@ def campaign(
     return world
 
 
-@pytest.mark.parametrize("chunk", range(CHUNKS))
-def test_no_item_is_worked_on_by_two(chunk: int, caplog: pytest.LogCaptureFixture) -> None:
-    for seed in range(chunk, SCHEDULES, CHUNKS):
+@on_every_schedule
+def test_no_item_is_worked_on_by_two(seeds: range, caplog: pytest.LogCaptureFixture) -> None:
+    for seed in seeds:
         campaign(seed, members=2 + seed % 2, faults=faults_of(rate=0.02, limit=3))
         assert [record for record in caplog.records if record.levelno >= logging.ERROR] == [], f"seed {seed}"
 

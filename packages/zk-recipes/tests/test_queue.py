@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections import Counter as Tally
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from contextlib import contextmanager
 import pytest
 from data_world import FAULTS, CancelledByTestError, DataWorld, lose_next_commit
 from finding import finds
+from schedules import on_every_schedule
 from sim_world import Client
 from simulated import Faults, TaskCancelled, faults_of
 
@@ -18,8 +18,6 @@ from zk_recipes import AsyncQueue, NumbersExhaustedError, RecipeTimeoutError, Un
 from zk_recipes import queue as module
 from zk_wire import ConnectionLostError, NodeExistsError, NoNodeError
 
-SCHEDULES = int(os.environ.get("ZK_SIM_SCHEDULES", "1000"))
-CHUNKS = 10
 PATH = "/queues/one"
 
 
@@ -144,9 +142,9 @@ def search(seed: int, queue_type: type[AsyncQueue] = AsyncQueue, faults: Faults 
     sim.refute(f"seen so often, and not once: {wrong}; logged: {logged}")
 
 
-@pytest.mark.parametrize("chunk", range(CHUNKS))
-def test_every_entry_is_got_once_whatever_goes_wrong(chunk: int) -> None:
-    for seed in range(chunk, SCHEDULES, CHUNKS):
+@on_every_schedule
+def test_every_entry_is_got_once_whatever_goes_wrong(seeds: range) -> None:
+    for seed in seeds:
         search(seed)
 
 

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 from finding import finds
+from schedules import on_every_schedule
 from sim_storm import Storm
 from sim_world import FAULTS, PATH, TaskCancelled, World
 from simulated import Faults
 
 from zk_recipes import AsyncLock, AsyncReentrantLock, LockCancelledError, LockLostError, LockNotOwnedError, LockTimeout
-
-SCHEDULES = int(os.environ.get("ZK_SIM_SCHEDULES", "1000"))
-CHUNKS = 10
 
 
 def lock(world: World, client: int = 0, **options: object) -> AsyncReentrantLock:
@@ -278,12 +274,12 @@ def search(seed: int, kind: type[AsyncReentrantLock] = AsyncReentrantLock, fault
     return seen
 
 
-@pytest.mark.parametrize("chunk", range(CHUNKS))
-def test_never_two_workers_inside_whatever_goes_wrong(chunk: int) -> None:
+@on_every_schedule
+def test_never_two_workers_inside_whatever_goes_wrong(seeds: range) -> None:
     seen: set[str] = set()
-    for seed in range(chunk, SCHEDULES, CHUNKS):
+    for seed in seeds:
         seen |= search(seed)
-    assert seen == {"again", "timeout", "lost"} or SCHEDULES < 1000
+    assert seen == {"again", "timeout", "lost"} or len(seeds) < 100
 
 
 def test_the_search_finds_a_naive_reentrant_lock() -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 from finding import finds, meets
+from schedules import on_every_schedule, some
 from sim_storm import Storm
 from sim_world import FAULTS, PATH
 from simulated import NO_FAULTS, Faults, faults_of
@@ -16,9 +16,6 @@ from zk_client import Operation, Port
 from zk_recipes import AsyncReadWriteLock, AsyncWriteLock, LockLostError, LockTimeout, Naming, ReadWriteNaming, rwlock
 from zk_recipes.naming import READ_WRITE_LOCKS
 from zk_wire import ConnectionLostError, Outcome, ZooKeeperError
-
-SCHEDULES = int(os.environ.get("ZK_SIM_SCHEDULES", "1000"))
-CHUNKS = 10
 
 
 class Naive(AsyncReadWriteLock):
@@ -121,16 +118,16 @@ def _ignore() -> None:
     pass
 
 
-@pytest.mark.parametrize("chunk", range(CHUNKS))
-def test_never_a_writer_beside_anybody(chunk: int) -> None:
-    for seed in range(chunk, SCHEDULES, CHUNKS):
+@on_every_schedule
+def test_never_a_writer_beside_anybody(seeds: range) -> None:
+    for seed in seeds:
         search(seed)
 
 
 @pytest.mark.parametrize("kind", ["lose request", "lose reply", "cut", "hang", "freeze"])
 def test_a_downgrade_is_never_overtaken_whatever_goes_wrong(kind: str) -> None:
     seen: set[str] = set()
-    for seed in range(max(20, SCHEDULES // 50)):
+    for seed in some(50, least=20):
         seen.update(search(seed, faults=faults_of(rate=0.3, limit=12, kinds=(kind,))))
     assert {"downgraded", "read", "write"} <= seen
 

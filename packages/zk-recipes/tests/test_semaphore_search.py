@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 from finding import finds
+from schedules import on_every_schedule, some
 from sim_storm import Storm
 from sim_world import FAULTS
 from simulated import Faults, faults_of
@@ -18,8 +17,6 @@ from zk_recipes._sequence import Contender
 from zk_recipes.semaphore import _Leases
 from zk_wire import ZooKeeperError, join_path
 
-SCHEDULES = int(os.environ.get("ZK_SIM_SCHEDULES", "1000"))
-CHUNKS = 10
 PATH = "/pool"
 
 
@@ -121,17 +118,17 @@ def _ignore() -> None:
     pass
 
 
-@pytest.mark.parametrize("chunk", range(CHUNKS))
-def test_never_more_leases_than_the_number_says(chunk: int) -> None:
+@on_every_schedule
+def test_never_more_leases_than_the_number_says(seeds: range) -> None:
     seen: set[str] = set()
-    for seed in range(chunk, SCHEDULES, CHUNKS):
+    for seed in seeds:
         seen |= search(seed)
-    assert {"held", "resized"} <= seen or SCHEDULES < 1000
+    assert {"held", "resized"} <= seen or len(seeds) < 100
 
 
 @pytest.mark.parametrize("kind", ["lose request", "lose reply", "cut", "hang", "freeze"])
 def test_each_kind_of_fault_alone_is_survived_by_a_semaphore(kind: str) -> None:
-    for seed in range(max(20, SCHEDULES // 50)):
+    for seed in some(50, least=20):
         search(seed, faults=faults_of(rate=0.3, limit=12, kinds=(kind,)))
 
 

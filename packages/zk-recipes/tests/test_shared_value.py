@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from itertools import pairwise
 
 import pytest
 from data_world import FAULTS, CancelledByTestError, DataWorld
 from finding import finds
+from schedules import on_every_schedule, some
 from simulated import Faults, faults_of
 
 from zk_recipes import AsyncSharedValue, RecipeTimeoutError, SharedReading, UndecidedError
 from zk_wire import BadVersionError, ConnectionLostError
 
-SCHEDULES = int(os.environ.get("ZK_SIM_SCHEDULES", "1000"))
-CHUNKS = 10
 PATH = "/values/one"
 
 
@@ -108,14 +106,14 @@ def names(data: bytes | None) -> list[str]:
     return data.decode().split(",") if data else []
 
 
-@pytest.mark.parametrize("chunk", range(CHUNKS))
-def test_the_history_of_values_is_one_chain_whatever_goes_wrong(chunk: int) -> None:
-    for seed in range(chunk, SCHEDULES, CHUNKS):
+@on_every_schedule
+def test_the_history_of_values_is_one_chain_whatever_goes_wrong(seeds: range) -> None:
+    for seed in seeds:
         search(seed)
 
 
 def test_a_listener_hears_the_last_value_whatever_goes_wrong() -> None:
-    for seed in range(SCHEDULES // 20):
+    for seed in some(20):
         search(seed, faults=faults_of(0.3, 10, ("cut", "freeze", "hang")))
 
 

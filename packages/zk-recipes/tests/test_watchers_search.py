@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from finding import finds
+from schedules import on_every_schedule
 from sim_world import FAULTS, Client, World
 from simulated import NO_FAULTS, Faults
 
@@ -15,8 +15,6 @@ from zk_client import EventType, WatchedEvent
 from zk_recipes import AsyncChildrenWatch, AsyncDataWatch
 from zk_wire import NoNodeError, NotEmptyError
 
-SCHEDULES = int(os.environ.get("ZK_SIM_SCHEDULES", "1000"))
-CHUNKS = 5
 NODE = "/n"
 Make = Callable[[Client, Callable[..., object]], Any]
 
@@ -113,15 +111,15 @@ def last_children(world: World) -> object:
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("chunk", range(CHUNKS))
-def test_the_last_call_tells_the_latest_state_whatever_goes_wrong(chunk: int) -> None:
-    for seed in range(chunk, SCHEDULES, CHUNKS):
+@on_every_schedule
+def test_the_last_call_tells_the_latest_state_whatever_goes_wrong(seeds: range) -> None:
+    for seed in seeds:
         chaos(seed, watch_data, data, faults=FAULTS)
 
 
-@pytest.mark.parametrize("chunk", range(CHUNKS))
-def test_the_last_call_tells_the_latest_children_whatever_goes_wrong(chunk: int) -> None:
-    for seed in range(chunk, SCHEDULES, CHUNKS):
+@on_every_schedule
+def test_the_last_call_tells_the_latest_children_whatever_goes_wrong(seeds: range) -> None:
+    for seed in seeds:
         chaos(seed, watch_children, last_children, faults=FAULTS)
 
 

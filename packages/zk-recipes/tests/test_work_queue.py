@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter as Tally
 from collections.abc import Callable, Coroutine, Sequence
 
 import pytest
 from data_world import CancelledByTestError, DataWorld
 from finding import finds
+from schedules import on_every_schedule
 from sim_world import Client
 from simulated import Faults, faults_of
 
@@ -25,8 +25,6 @@ from zk_recipes import (
 from zk_recipes._claims import Claims
 from zk_wire import CreateMode, CreateRequest, NoNodeError
 
-SCHEDULES = int(os.environ.get("ZK_SIM_SCHEDULES", "1000"))
-CHUNKS = 10
 PATH = "/work"
 FAULTS = faults_of(rate=0.1, limit=4)
 
@@ -130,9 +128,9 @@ def search(
         sim.refute(f"left behind: {left}")
 
 
-@pytest.mark.parametrize("chunk", range(CHUNKS))
-def test_every_job_has_its_effect_once_whatever_goes_wrong(chunk: int) -> None:
-    for seed in range(chunk, SCHEDULES, CHUNKS):
+@on_every_schedule
+def test_every_job_has_its_effect_once_whatever_goes_wrong(seeds: range) -> None:
+    for seed in seeds:
         search(seed)
 
 
