@@ -402,6 +402,11 @@ class SimulatedServer:
         """Set the number that the next sequential child of a node gets."""
         self._simulation.prepare(lambda: self._stranger.forge_counter(path, counter))
 
+    def forget_persistent_watches(self) -> None:
+        """From now on be as servers before 3.6, which do not know them."""
+        for endpoint in endpoints(self._simulation.world):
+            del endpoint._reads[OpCode.ADD_WATCH]
+
     def set_version(self, path: str, version: int) -> None:
         """Set the version of a node's data."""
         self._stranger.forge_version(path, version)
@@ -459,6 +464,11 @@ class SimulatedServer:
     def is_over(self, session_id: int) -> bool:
         """Whether a session is known to be expired or closed."""
         return self.has_leader and not self.is_alive(session_id)
+
+    async def ready(self) -> None:
+        """Wait until somebody does at once what the stranger wants."""
+        while not self.has_leader:
+            await self._simulation.sleep(0.1)
 
     @property
     def has_leader(self) -> bool:

@@ -22,6 +22,7 @@ from zk_recipes import (
 )
 from zk_recipes._mirror import Mirror
 from zk_recipes._tree_watching import Heard, RecursiveWay, SingleWay
+from zk_testing.errors import ConversationError
 from zk_wire import OPEN_ACL_UNSAFE, CreateRequest, NoNodeError, NotEmptyError
 
 TOP = "/top"
@@ -32,10 +33,12 @@ Wanted = Callable[[str], bool]
 async def change(world: World, rounds: int) -> None:
     """Create, change and delete nodes of a small tree, and of its neighbours, as the seed wants."""
     sim, server = world.sim, world.server
+    await server.ready()
     session = server.open_session()
     for number in range(rounds):
         await sim.sleep(sim.between(0.0, 0.01 if sim.random() < 0.7 else 6.0))
         path = sim.choose([TOP, f"{TOP}/a", f"{TOP}/a/b", f"{TOP}/a/b/c", f"{TOP}/d", f"{TOP}/d/e", "/topmost"])
+        await server.ready()
         try:
             match int(sim.random() * 7):
                 case 6:
@@ -55,7 +58,7 @@ async def change(world: World, rounds: int) -> None:
                     server.ensure_path(path)
                 case _:
                     server.ensure_path(path)
-        except (NoNodeError, NotEmptyError, RefusedTransactionError):
+        except (NoNodeError, NotEmptyError, RefusedTransactionError, ConversationError):
             pass
 
 
@@ -100,7 +103,8 @@ def chaos(seed: int, make: Make, wanted: Wanted, *, faults: Faults = NO_FAULTS, 
     """Follow a tree that changes, through everything that goes wrong; in the end the copy is the original."""
     world = World(seed, 1, faults=faults)
     sim, client, server = world.sim, world.clients[0], world.server
-    server.persistent_watches = not old
+    if old:
+        server.forget_persistent_watches()
     events: list[CacheEvent] = []
 
     def listen(event: CacheEvent) -> None:
@@ -174,12 +178,15 @@ TREES: dict[str, tuple[Make, Wanted]] = {
 }
 
 
+def search(seed: int, *, faults: Faults = FAULTS) -> None:
+    make, wanted = TREES[list(TREES)[seed // 5 % len(TREES)]]
+    chaos(seed, make, wanted, faults=faults, old=seed % 7 == 0)
+
+
 @on_every_schedule
 def test_the_cache_becomes_what_the_server_has(seeds: range) -> None:
-    kinds = list(TREES)
     for seed in seeds:
-        make, wanted = TREES[kinds[seed // 5 % len(kinds)]]
-        chaos(seed, make, wanted, faults=FAULTS, old=seed % 7 == 0)
+        search(seed)
 
 
 @pytest.mark.parametrize("kind", TREES)

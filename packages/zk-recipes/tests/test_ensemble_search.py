@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import pytest
 import test_barrier
+import test_caches_search
 import test_counter
 import test_double_barrier
 import test_durable_lease
@@ -25,6 +26,7 @@ import test_reentrant
 import test_rwlock_search
 import test_semaphore_search
 import test_shared_value
+import test_watchers_search
 import test_work_queue
 from schedules import some
 from sim_world import chaos
@@ -32,7 +34,10 @@ from simulated import faults_of_an_ensemble as faults
 
 CAMPAIGNS: dict[str, Callable[[int], object]] = {
     "barrier": lambda seed: test_barrier.search(seed, faults=faults(0.1, 5)),
+    "caches": lambda seed: test_caches_search.search(seed, faults=faults(0.08, 6)),
+    "children watch": lambda seed: test_watchers_search.search_children(seed, faults=faults(0.08, 6)),
     "counter": lambda seed: test_counter.search(seed, faults=faults(0.1, 5)),
+    "data watch": lambda seed: test_watchers_search.search_data(seed, faults=faults(0.08, 6)),
     "double barrier": lambda seed: test_double_barrier.search(seed, faults(0.06, 4)),
     "durable lease": lambda seed: test_durable_lease.campaign(seed, faults=faults(0.04, 4)),
     "election": lambda seed: test_election.search(seed, faults=faults(0.08, 6)),
