@@ -55,7 +55,9 @@ class Pytest:
 
     def run(self, first: int, count: int) -> bool:
         """Run one."""
-        command = [sys.executable, "-m", "pytest", "-q", "-m", "search", "-n", "2", "--dist", "worksteal"]
+        # A search takes as long as it may: beside something else it may stand still.
+        options = "-q -m search -n 2 --dist worksteal --timeout 0".split()
+        command = [sys.executable, "-m", "pytest", *options]
         if self._reports is not None:
             command.append(f"--junitxml={self._reports / f'schedules {first} to {first + count - 1}.xml'}")
         environment = {**os.environ, "ZK_SIM_SCHEDULES": str(count), "ZK_SIM_FIRST": str(first)}
