@@ -223,6 +223,24 @@ def test_a_crashed_process_ends_without_a_word_and_begins_again() -> None:
     assert len(lives) == 2
 
 
+def test_a_process_that_crashes_while_it_is_down_begins_again_once() -> None:
+    lives: list[float] = []
+
+    async def live(sim: Simulation) -> None:
+        lives.append(sim.now())
+        await asyncio.sleep(20)
+
+    async def main(sim: Simulation) -> None:
+        program = sim.start("crashing", lambda: live(sim))
+        await asyncio.sleep(1)
+        program.crash(restart_after=10.0)
+        await asyncio.sleep(1)
+        program.crash(restart_after=3.0)
+
+    Simulation(1).run(main)
+    assert lives == [0.0, 5.0]
+
+
 def test_two_runs_of_a_seed_are_equal_and_of_others_are_not() -> None:
     prints = [_run_program(seed) for seed in (1, 1, 2, 3)]
     assert prints[0] == prints[1] and len(set(prints)) == 3

@@ -34,6 +34,7 @@ class Program:
         self._main = main
         self._may_raise = may_raise
         self._task: asyncio.Task[object] | None = None
+        self._next: asyncio.TimerHandle | None = None  # when it begins again
 
     @property
     def done(self) -> bool:
@@ -61,9 +62,14 @@ class Program:
         self.process.freeze(seconds)
 
     def crash(self, restart_after: float | None = None) -> None:
-        """End it at once, without any clean-up.   restart_after: seconds until it begins anew; None is never."""
+        """End it at once, without any clean-up.   restart_after: seconds until it begins anew; None is never.
+
+        Of one that has crashed, and did not begin again yet, only this changes: when it does.
+        """
         if self.done:
             return
+        if self._next is not None:
+            self._next.cancel()
         process, world = self.process, self._world
         self.crashes += 1
         process.kill()
@@ -73,9 +79,10 @@ class Program:
         if restart_after is None:
             self.ended.set()
             return
-        world.loop.call_later(restart_after, self._begin_again, context=Context())
+        self._next = world.loop.call_later(restart_after, self._begin_again, context=Context())
 
     def _begin_again(self) -> None:
+        self._next = None
         offset = self.process.clock_offset
         self.process = Process(self._world.loop, self.name)
         self.process.clock_offset = offset
