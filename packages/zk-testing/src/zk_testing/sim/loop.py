@@ -71,6 +71,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         super().__init__()
         self.steps = 0
         self.tasks = 0
+        self.strays: list[asyncio.Task[Any]] = []  # the tasks of no process
         self.halted: set[Process] = set()
         self.after_step: Callable[[], None] | None = None
         self._virtual_now: float = 0.0
@@ -162,8 +163,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         """Run a coroutine; it belongs to the process of its context."""
         task: asyncio.Task[T] = SimulatedTask(coro, loop=self, name=name, context=context)
         process = CURRENT.get() if context is None else context.get(CURRENT)
-        if process is not None:
-            process.tasks.append(task)
+        (self.strays if process is None else process.tasks).append(task)
         return task
 
     def _process_events(self, event_list: list[Any]) -> None:

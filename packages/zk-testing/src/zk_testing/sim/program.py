@@ -32,7 +32,7 @@ class Program:
         self.crashes = 0
         self._world = world
         self._main = main
-        self._may_raise = may_raise
+        self.may_raise = may_raise if isinstance(may_raise, tuple) else (may_raise,)
         self._task: asyncio.Task[object] | None = None
         self._next: asyncio.TimerHandle | None = None  # when it begins again
 
@@ -93,14 +93,15 @@ class Program:
         if process is not self.process or process.dead:
             return
         if not task.cancelled() and (error := task.exception()) is not None:
-            if not isinstance(error, self._may_raise):
+            if not isinstance(error, self.may_raise):
                 self._world.fail(f"{self.name} raised {type(error).__name__}: {error}", error)
-            self._world.note(self.name, f"ends with {type(error).__name__}: {error}")
+            else:
+                self._world.note(self.name, f"ends with {type(error).__name__}: {error}")
         self.ended.set()
 
 
-def whereabouts(task: asyncio.Task[Any]) -> str:
-    """The places in the code where a task waits: the outermost and the innermost."""
+def whereabouts(task: asyncio.Task[Any], within: int = 0) -> str:
+    """The places in the code where a task waits: the outermost and the innermost.   within: leave so many out."""
     places: list[str] = []
     awaited: Any = task.get_coro()
     while awaited is not None:
@@ -110,6 +111,7 @@ def whereabouts(task: asyncio.Task[Any]) -> str:
         code = frame.f_code
         places.append(f"{code.co_qualname} ({code.co_filename.rpartition('/')[2]}:{frame.f_lineno})")
         awaited = getattr(awaited, "cr_await", None) or getattr(awaited, "gi_yieldfrom", None)
+    places = places[within:]
     if not places:
         return "at its start"
     return f"in {places[0]}" + (f", at {places[-1]}" if len(places) > 1 else "")
