@@ -39,6 +39,10 @@ __all__ = ["Simulation", "SimulationFailedError", "StuckError"]
 T = TypeVar("T")
 
 _TICK_MS = 200
+_NOT_REPEATED = (
+    "run again, it did not fail like that: something in it is not decided by the seed (what an earlier run left in a "
+    "variable, the order of a set, a clock or a file of the system)"
+)
 
 
 class SimulationFailedError(AssertionError):
@@ -51,17 +55,23 @@ class SimulationFailedError(AssertionError):
         self.faults = list(faults)
         self.timeline = timeline
         self.found_with: int | None = None  # how many faults struck when it was found; these are enough
+        self.fewest = True  # none of these can be spared
+        self.repeated = True  # it failed again, in the same way, when it was run again
+        self.again = ""  # what runs it again
 
     def __str__(self) -> str:
         """All of it, for people."""
         count = len(self.faults)
         which = "faults that struck" if self.found_with is None else f"of {self.found_with} faults, enough for this"
+        if not self.fewest:
+            which += ", and fewer may be"
         struck = "\n".join(f"  {place}: {text}" for place, text in self.faults)
         lines = [f"seed {self.seed}: {self.reason}", f"{which}: {count or 'none'}"]
         lines += [struck] if count else []
         if self.timeline:
             lines += ["timeline (virtual seconds, who, what):", self.timeline]
-        lines += [f"to run this again: --zk-seed {self.seed}"] if self.found_with is not None else []
+        lines += [] if self.repeated else [_NOT_REPEATED]
+        lines += [f"to run this again: {self.again}"] if self.again else []
         return "\n".join(lines)
 
 
@@ -224,11 +234,13 @@ class Simulation:
         Raises SimulationFailedError when one of them raised, or a check did, or a task that nobody waited for;
         StuckError when somebody waits for ever. What says that a test is skipped goes on as it is.
         """
+        __tracebackhide__ = True  # pytest shows the user's code only
         loop = self.loop
         loop.set_exception_handler(self._unhandled)
         result: list[T] = []
 
         async def conduct() -> None:
+            __tracebackhide__ = True
             await self.servers.start()
             try:
                 self._mischief.begin()
