@@ -431,6 +431,35 @@ def test_troubles_of_the_world_happen_and_are_survived() -> None:
         assert word in words, f"{word!r} was not met: {seen}"
 
 
+@pytest.mark.parametrize(
+    ("faults", "words"),
+    [
+        (Faults(kinds=("lose_reply",)), "lose request, lose reply, cut, .*lag, not .*lose_reply"),
+        (Faults(kinds="cut"), "kinds is a tuple of"),  # type: ignore[arg-type]
+        (Faults(kinds=("isolate", "lag")), "only happen to an ensemble"),
+        (Faults(rate=8), "rate is a chance, from 0 to 1, not 8"),
+        (Faults(rate=-0.1), "rate is a chance"),
+        (Faults(limit=-1), "limit and troubles are at least 0"),
+        (Faults(troubles=-1), "limit and troubles are at least 0"),
+        (Faults(timeout=0.0), "timeout is more than 0"),
+    ],
+)
+def test_faults_that_nobody_knows_or_that_cannot_happen_are_refused(faults: Faults, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        Simulation(1, faults=faults)
+
+
+def test_a_world_that_cannot_be_is_refused() -> None:
+    Simulation(1, servers=3, faults=Faults(kinds=("isolate",)))
+    Simulation(1, settings=EnsembleSettings(size=5))
+    with pytest.raises(ValueError, match="servers is at least 1, not 0"):
+        Simulation(1, servers=0)
+    with pytest.raises(ValueError, match="servers=3, and settings for an ensemble of 5"):
+        Simulation(1, servers=3, settings=EnsembleSettings(size=5))
+    with pytest.raises(ValueError, match="time_limit is more than 0 seconds"):
+        Simulation(1, time_limit=0)
+
+
 def test_no_fault_strikes_where_none_is_asked_for() -> None:
     async def live(sim: Simulation) -> None:
         async with AsyncClient(sim.hosts, 10.0) as zk:

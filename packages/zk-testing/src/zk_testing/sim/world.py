@@ -86,6 +86,7 @@ class Simulation:
     faults: what goes wrong.   only: the names of the faults that may strike, None for all.
     time_limit: virtual seconds after which whoever still waits is said to wait for ever.
     recording: whether the timeline is kept for people.
+    Raises ValueError for what makes no world: servers that `settings` contradict, faults that nobody knows.
     """
 
     def __init__(
@@ -99,6 +100,8 @@ class Simulation:
         time_limit: float = 3600.0,
         recording: bool = False,
     ) -> None:
+        if not time_limit > 0:
+            raise ValueError(f"time_limit is more than 0 seconds, not {time_limit}")
         self.seed = seed
         self.time_limit = time_limit
         self.timeline = Timeline(recording=recording)
@@ -376,7 +379,11 @@ def _abandon(task: asyncio.Task[Any]) -> None:
 def _servers(
     loop: SimulatedLoop, network: Network, count: int, settings: Settings | EnsembleSettings | None
 ) -> Servers:
+    if count < 1:
+        raise ValueError(f"servers is at least 1, not {count}")
     if isinstance(settings, EnsembleSettings):
+        if count not in (1, settings.size):
+            raise ValueError(f"servers={count}, and settings for an ensemble of {settings.size}")
         return ServerEnsemble(loop, network, settings)
     settings = settings or Settings(tick_ms=_TICK_MS)
     if count == 1:
