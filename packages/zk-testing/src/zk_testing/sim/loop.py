@@ -58,6 +58,20 @@ class SimulatedTask(asyncio.Task[T]):
         return self._number
 
 
+class SimulatedFuture(asyncio.Future[T]):
+    """A future with a hash that is the same in every run, for the same reason."""
+
+    _number = 0
+
+    def __hash__(self) -> int:
+        if not self._number:
+            loop = self.get_loop()
+            assert isinstance(loop, SimulatedLoop)
+            loop.futures += 1
+            self._number = loop.futures
+        return self._number
+
+
 class SimulatedLoop(asyncio.BaseEventLoop):
     """A loop whose time only passes when everybody waits. Virtual time begins at 0."""
 
@@ -70,7 +84,8 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     def __init__(self) -> None:
         super().__init__()
         self.steps = 0
-        self.tasks = 0
+        self.tasks = 0  # and futures: how many were counted
+        self.futures = 0
         self.strays: list[asyncio.Task[Any]] = []  # the tasks of no process
         self.halted: set[Process] = set()
         self.after_step: Callable[[], None] | None = None
@@ -156,6 +171,10 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         return self.call_at(self._virtual_now + delay, callback, *args, context=context)
 
     # What asyncio asks of a loop
+
+    def create_future(self) -> asyncio.Future[Any]:
+        """Make a future."""
+        return SimulatedFuture(loop=self)
 
     def create_task(  # type: ignore[override]
         self, coro: Coroutine[Any, Any, T], *, name: str | None = None, context: Context | None = None
