@@ -12,6 +12,7 @@ import sys
 import time
 import unittest
 import uuid
+import warnings
 from pathlib import Path
 
 import pytest
@@ -543,6 +544,54 @@ def test_a_thread_or_a_process_is_refused() -> None:
     Simulation(1).run(main)
 
 
+def test_what_a_simulation_has_not_is_refused_by_name() -> None:
+    async def main(sim: Simulation) -> None:
+        loop = asyncio.get_running_loop()
+        with pytest.raises(NotImplementedError, match="no processes of the system"):
+            await asyncio.create_subprocess_exec("true")
+        with pytest.raises(NotImplementedError, match="no signals"):
+            loop.add_signal_handler(15, print)
+        with pytest.raises(NotImplementedError, match="no descriptors"):
+            loop.add_reader(0, print)
+        with pytest.raises(NotImplementedError, match="no datagrams"):
+            await loop.create_datagram_endpoint(asyncio.DatagramProtocol, local_addr=("127.0.0.1", 0))
+        with pytest.raises(NotImplementedError, match="no Unix sockets"):
+            await asyncio.open_unix_connection("/nowhere")
+
+    Simulation(1).run(main)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "0.0.0.0"])
+def test_a_program_listens_at_its_name_and_everywhere(host: str) -> None:
+    async def main(sim: Simulation) -> None:
+        server = await asyncio.start_server(lambda reader, writer: writer.close(), host, 7000)
+        reader, writer = await asyncio.open_connection("localhost", 7000)
+        assert await reader.read() == b""
+        writer.close()
+        server.close()
+
+    Simulation(1).run(main)
+
+
+def test_streams_that_a_run_leaves_open_complain_of_nothing_later() -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+
+    async def main(sim: Simulation) -> None:
+        await asyncio.start_server(talk, "127.0.0.1", 7000)
+        _, writer = await asyncio.open_connection("127.0.0.1", 7000)
+        writer.write(b"1")
+        await asyncio.sleep(1)
+        raise KeyError("a bug")
+
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        with pytest.raises(SimulationFailedError):
+            Simulation(1).run(main)
+        gc.collect()
+    assert [str(warning.message) for warning in told] == []
+
+
 def test_asyncio_programs_may_serve_each_other() -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write((await reader.readline()).upper())
@@ -581,6 +630,19 @@ def test_the_stranger_reads_and_changes_the_tree_at_once() -> None:
     Simulation(1).run(main)
     Simulation(1, settings=Settings(version="3.6")).run(main)
     Simulation(1, settings=EnsembleSettings(size=3)).run(main)
+
+
+def test_a_timeline_tells_what_the_stranger_does() -> None:
+    async def main(sim: Simulation) -> None:
+        sim.stranger.create("/a", b"1")
+        sim.stranger.set("/a", b"2" * 101)
+        sim.stranger.delete("/a")
+
+    simulation = Simulation(1, recording=True)
+    simulation.run(main)
+    lines = [line.partition("stranger")[2].strip() for line in str(simulation.timeline).splitlines()]
+    data = "2" * 100
+    assert lines == ["create(path /a, data 1)", f"set_data(path /a, data {data})", "/a is deleted by a stranger"]
 
 
 def test_a_cut_connection_is_lost_to_both_and_a_block_keeps_it_so() -> None:

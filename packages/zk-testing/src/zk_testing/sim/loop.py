@@ -222,3 +222,24 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     ) -> Listener:
         """Listen at an address of the simulated network; port 0 is any that is free."""
         return self.network.listen(protocol_factory, str(host or "127.0.0.1"), int(port or 0))
+
+
+def _refused(what: str) -> Callable[..., Any]:
+    def refuse(*_: object, **__: object) -> Any:
+        raise NotImplementedError(f"a simulation has no {what}")  # the kind that asyncio's own loops raise
+
+    return refuse
+
+
+for _names, _what in (
+    ("subprocess_exec subprocess_shell", "processes of the system"),
+    ("add_signal_handler remove_signal_handler", "signals"),
+    ("connect_read_pipe connect_write_pipe sendfile sock_sendfile", "files or pipes"),
+    ("create_datagram_endpoint sock_recvfrom sock_recvfrom_into sock_sendto", "datagrams"),
+    ("create_unix_connection create_unix_server", "Unix sockets"),
+    ("add_reader remove_reader add_writer remove_writer", "descriptors: use streams, or a protocol"),
+    ("sock_recv sock_recv_into sock_sendall sock_accept", "reading of sockets: use streams, or a protocol"),
+    ("start_tls", "TLS"),
+):
+    for _name in _names.split():
+        setattr(SimulatedLoop, _name, _refused(_what))

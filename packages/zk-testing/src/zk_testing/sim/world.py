@@ -320,6 +320,7 @@ class Simulation:
         loop = self.loop
         loop.set_exception_handler(_ignore)
         known: set[asyncio.Task[Any]] = set()
+        self.network.close()
         asyncio._set_running_loop(loop)  # for what the abandoned code asks at its end
         try:
             with silence(), warnings.catch_warnings():
@@ -330,7 +331,6 @@ class Simulation:
                         _abandon(task)
         finally:
             asyncio._set_running_loop(None)
-        self.network.close()
         for process in {*self._processes, *(program.process for program in self.programs)}:
             process.tasks.clear()
         loop.strays.clear()
