@@ -75,6 +75,8 @@ class Program:
         process.kill()
         world.network.died(process)
         world.note(self.name, "crashes")
+        for tell in world.crash_listeners:
+            tell(self.name)
         self._task = None
         if restart_after is None:
             self.ended.set()

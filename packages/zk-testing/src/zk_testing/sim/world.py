@@ -113,6 +113,7 @@ class Simulation:
         self.stranger = Stranger(self.servers, self.note)
         self._random = random.Random(-1 - seed)
         self._mischief = Mischief(self, faults, only)
+        self.crash_listeners: list[Callable[[str], object]] = []
         self._checks: list[Callable[[], object]] = []
         self._processes: list[Process] = []  # those made by hand
         self._conductor: asyncio.Task[None] | None = None
@@ -202,6 +203,10 @@ class Simulation:
         """Call `check` after every step; whatever it raises fails the run."""
         self._checks.append(check)
         self.loop.after_step = self._check
+
+    def on_crash(self, tell: Callable[[str], object]) -> None:
+        """Call `tell` with the name of each program that crashes, when it does: `sim.on_crash(history.crashed)`."""
+        self.crash_listeners.append(tell)
 
     def _check(self) -> None:
         if self._failure is None:
