@@ -14,6 +14,7 @@ from zk_testing.__main__ import main
 from zk_testing.history import CHECKS, History, Operation
 
 GOOD = [op("a", "write 1 2", 5), op("b", "read 3 4", None, 5), op("a", "acquire 1 2", key="/lock")]
+LOCKED = '{"process": "a", "kind": "acquire", "key": "/l", "begin": 0, "end": 1, "ending": "ok"}\n'
 STALE = op("b", "read 5 6", None, None)
 
 
@@ -103,6 +104,7 @@ def test_what_is_asked_for_is_checked(tmp_path: Path, operations: list[Operation
     [
         ("[]\n", [], "run.jsonl:1: a line is one JSON object, not []"),
         ("", [], "no operation in this history is of a kind that a check reads"),
+        (LOCKED, ["--check", "barrier"], "no operation in this history is of a kind that a check reads"),
         ("", ["--check", "lock"], "no check is called 'lock'; there are register, counter"),
         ("", ["--initial", "x"], "--initial is a value in JSON, not 'x'"),
         (None, [], "No such file"),

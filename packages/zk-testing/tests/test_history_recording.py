@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
-from zk_testing.history import Ending, History, HistoryFormatError, Operation
+from zk_testing.history import Ending, History, HistoryFormatError, Operation, mutex
 from zk_testing.history.lines import read_operations, write_operations
 from zk_testing.sim import Simulation
 from zk_wire import BadVersionError, ConnectionLostError, Outcome
@@ -22,6 +22,45 @@ from zk_wire import BadVersionError, ConnectionLostError, Outcome
 def ticking() -> History:
     """A history whose clock counts its calls."""
     return History(itertools.count().__next__)
+
+
+def test_a_process_that_crashed_holds_nothing_and_what_it_had_begun_is_unknown() -> None:
+    history = ticking()
+    history.begin("ada", "acquire", "/a").ok()
+    history.begin("ada", "acquire", "/b").ok()
+    history.begin("ada", "release", "/b").ok()
+    history.begin("ada", "lead", "/c").ok(False)
+    history.begin("ada", "write", "/x", 1)
+    history.begin("bob", "acquire", "/d").ok()
+    history.crashed("ada")
+    history.crashed("ada")
+
+    assert history.operations[4] == Operation("ada", "write", "/x", 1, None, 8, 11, Ending.UNKNOWN)
+    assert [(one.process, one.kind, one.key, one.begin) for one in history if one.kind == "lost"] == [
+        ("ada", "lost", "/a", 11)
+    ]
+
+
+def test_a_simulation_tells_a_history_of_its_crashes() -> None:
+    async def main(sim: Simulation) -> None:
+        history = History(sim.now)
+        sim.on_crash(history.crashed)
+
+        async def hold() -> None:
+            history.begin("ada", "acquire", "/lock").ok()
+            await asyncio.sleep(10)
+            history.begin("ada", "release", "/lock").ok()
+
+        program = sim.start("ada", hold)
+        await asyncio.sleep(3)
+        program.crash(restart_after=5)
+        history.begin("bob", "acquire", "/lock").ok()
+        await asyncio.sleep(4)
+        history.begin("bob", "release", "/lock").ok()
+        await program.ended.wait()
+        mutex(history).assert_holds()
+
+    Simulation(1).run(main)
 
 
 def test_an_operation_ends_as_it_is_told() -> None:

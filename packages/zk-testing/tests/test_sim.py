@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import random
+import secrets
 import subprocess
 import sys
 import time
+import unittest
 import uuid
+import warnings
 from pathlib import Path
 
 import pytest
@@ -33,14 +37,49 @@ def test_time_passes_only_when_everybody_waits() -> None:
 def test_clocks_and_randomness_are_the_seeds_and_ours_again_afterwards() -> None:
     async def main(sim: Simulation) -> tuple[object, ...]:
         await asyncio.sleep(1)
-        return time.monotonic(), time.time(), random.random(), os.urandom(8), uuid.uuid4()
+        drawn = random.random(), os.urandom(8), uuid.uuid4(), secrets.token_hex(4), random.SystemRandom().random()
+        return time.monotonic(), time.perf_counter(), time.time(), *drawn
 
     before = random.getstate()
     told = Simulation(5).run(main)
     assert told == Simulation(5).run(main) != Simulation(6).run(main)
-    assert told[0] == pytest.approx(1.0, abs=0.1)
+    assert told[0] == told[1] == pytest.approx(1.0, abs=0.1)
     assert random.getstate() == before
     assert abs(time.time() - 1_700_000_000) > 10_000
+
+
+def test_what_asyncio_keeps_in_sets_comes_in_the_same_order_in_every_run() -> None:
+    async def main(sim: Simulation) -> list[object]:
+        begun: list[object] = []
+
+        async def work(number: int) -> int:
+            begun.append(number)
+            await asyncio.sleep(sim.random())
+            return number
+
+        ended = [await each for each in asyncio.as_completed([work(number) for number in range(8)], timeout=9)]
+        futures = [asyncio.get_running_loop().create_future() for _ in range(8)]
+        for number, future in enumerate(futures):
+            future.set_result(number)
+        done, _ = await asyncio.wait(futures)
+        assert begun == list(range(8))
+        return [*ended, *(future.result() for future in done)]
+
+    crowd: list[object] = []
+    first = Simulation(1).run(main)
+    for _ in range(5):
+        crowd.extend(object() for _ in range(37))  # so that the next run has other addresses
+        assert Simulation(1).run(main) == first
+
+
+def test_a_sleep_that_would_halt_everybody_is_refused() -> None:
+    async def main(sim: Simulation) -> None:
+        halt = time.sleep
+        halt(0)
+        with pytest.raises(RuntimeError, match=r"which time.sleep would halt: await asyncio.sleep"):
+            halt(3600)
+
+    Simulation(1).run(main)
 
 
 def test_each_process_has_a_wall_clock_of_its_own() -> None:
@@ -81,6 +120,12 @@ def test_what_waits_for_ever_is_an_error_that_says_where() -> None:
 
     with pytest.raises(StuckError, match=r"forgetful in .*forget \(test_sim.py:\d+\), at Event.wait"):
         Simulation(1).run(main)
+
+    async def forgetful_main(sim: Simulation) -> None:
+        await forget()
+
+    with pytest.raises(StuckError, match=r"main in .*forgetful_main \(test_sim.py:\d+\), at Event.wait"):
+        Simulation(1).run(forgetful_main)
 
 
 def test_what_takes_too_much_virtual_time_is_an_error() -> None:
@@ -123,6 +168,105 @@ def test_an_exception_of_main_a_program_a_callback_or_a_check_fails_the_run() ->
         with pytest.raises(SimulationFailedError, match=r"KeyError.*a bug") as caught:
             Simulation(1).run(main)
         assert isinstance(caught.value.__cause__, KeyError)
+
+
+def test_what_is_no_exception_of_asyncio_fails_the_run_too() -> None:
+    async def pytest_fails(sim: Simulation) -> None:
+        with pytest.raises(KeyError):
+            pass
+
+    async def a_check_fails(sim: Simulation) -> None:
+        sim.always(lambda: pytest.fail("a bug"))
+        await asyncio.sleep(1)
+
+    async def cancelled(sim: Simulation) -> None:
+        task = asyncio.get_running_loop().create_task(asyncio.sleep(1))
+        task.cancel()
+        await task
+
+    async def a_program_exits(sim: Simulation) -> None:
+        async def exit_at_once() -> None:
+            raise SystemExit(3)
+
+        sim.start("program", exit_at_once)
+
+    for main in (pytest_fails, a_check_fails, cancelled, a_program_exits):
+        with pytest.raises(SimulationFailedError) as caught:
+            Simulation(1).run(main)
+        assert caught.value.seed == 1 and not isinstance(caught.value.__cause__, Exception)
+
+
+@pytest.mark.parametrize("skipped", [pytest.skip.Exception, unittest.SkipTest])
+def test_a_test_may_be_skipped_from_inside(skipped: type[BaseException]) -> None:
+    async def main(sim: Simulation) -> None:
+        raise skipped("nothing to do here")
+
+    with pytest.raises(skipped):
+        Simulation(1).run(main)
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_what_a_task_raised_that_nobody_waited_for_fails_the_run(kept: bool) -> None:
+    tasks: list[asyncio.Task[None]] = []
+
+    async def broken() -> None:
+        await asyncio.sleep(1)
+        raise KeyError("a bug")
+
+    async def program() -> None:
+        task = asyncio.get_running_loop().create_task(broken())
+        if kept:
+            tasks.append(task)
+        del task
+        await asyncio.sleep(2)
+
+    async def in_a_program(sim: Simulation) -> None:
+        sim.start("program", program)
+
+    async def in_main(sim: Simulation) -> None:
+        await program()
+
+    async def in_a_process_by_hand(sim: Simulation) -> None:
+        await sim.process("by hand").spawn(program(), "it")
+
+    async def while_others_wait(sim: Simulation) -> None:
+        sim.start("program", program)
+        await asyncio.Event().wait()
+
+    for main, owner in (
+        (in_a_program, "program"),
+        (in_main, "main"),
+        (in_a_process_by_hand, "by hand"),
+        (while_others_wait, "program"),
+    ):
+        with pytest.raises(
+            SimulationFailedError, match=f"{owner} did not wait for a task that raised KeyError: 'a bug'"
+        ):
+            Simulation(1).run(main)
+
+    async def allowed(sim: Simulation) -> None:
+        sim.start("program", program, may_raise=KeyError)
+
+    Simulation(1).run(allowed)
+
+
+def test_no_garbage_is_collected_in_a_run_which_would_speak_at_no_moment() -> None:
+    async def main(sim: Simulation) -> bool:
+        return gc.isenabled()
+
+    assert gc.isenabled()
+    assert not Simulation(1).run(main)
+    assert gc.isenabled()
+
+
+def test_each_line_of_a_timeline_says_when_and_who() -> None:
+    async def main(sim: Simulation) -> None:
+        sim.note("me", "one\ntwo")
+
+    simulation = Simulation(1, recording=True)
+    simulation.run(main)
+    lines = [line.split() for line in str(simulation.timeline).splitlines()]
+    assert [line for line in lines if "me" in line] == [["0.000000", "me", "one"], ["0.000000", "me", "two"]]
 
 
 def test_a_program_may_end_with_what_was_allowed() -> None:
@@ -223,6 +367,24 @@ def test_a_crashed_process_ends_without_a_word_and_begins_again() -> None:
     assert len(lives) == 2
 
 
+def test_a_process_that_crashes_while_it_is_down_begins_again_once() -> None:
+    lives: list[float] = []
+
+    async def live(sim: Simulation) -> None:
+        lives.append(sim.now())
+        await asyncio.sleep(20)
+
+    async def main(sim: Simulation) -> None:
+        program = sim.start("crashing", lambda: live(sim))
+        await asyncio.sleep(1)
+        program.crash(restart_after=10.0)
+        await asyncio.sleep(1)
+        program.crash(restart_after=3.0)
+
+    Simulation(1).run(main)
+    assert lives == [0.0, 5.0]
+
+
 def test_two_runs_of_a_seed_are_equal_and_of_others_are_not() -> None:
     prints = [_run_program(seed) for seed in (1, 1, 2, 3)]
     assert prints[0] == prints[1] and len(set(prints)) == 3
@@ -306,6 +468,35 @@ def test_troubles_of_the_world_happen_and_are_survived() -> None:
         assert word in words, f"{word!r} was not met: {seen}"
 
 
+@pytest.mark.parametrize(
+    ("faults", "words"),
+    [
+        (Faults(kinds=("lose_reply",)), "lose request, lose reply, cut, .*lag, not .*lose_reply"),
+        (Faults(kinds="cut"), "kinds is a tuple of"),  # type: ignore[arg-type]
+        (Faults(kinds=("isolate", "lag")), "only happen to an ensemble"),
+        (Faults(rate=8), "rate is a chance, from 0 to 1, not 8"),
+        (Faults(rate=-0.1), "rate is a chance"),
+        (Faults(limit=-1), "limit and troubles are at least 0"),
+        (Faults(troubles=-1), "limit and troubles are at least 0"),
+        (Faults(timeout=0.0), "timeout is more than 0"),
+    ],
+)
+def test_faults_that_nobody_knows_or_that_cannot_happen_are_refused(faults: Faults, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        Simulation(1, faults=faults)
+
+
+def test_a_world_that_cannot_be_is_refused() -> None:
+    Simulation(1, servers=3, faults=Faults(kinds=("isolate",)))
+    Simulation(1, settings=EnsembleSettings(size=5))
+    with pytest.raises(ValueError, match="servers is at least 1, not 0"):
+        Simulation(1, servers=0)
+    with pytest.raises(ValueError, match="servers=3, and settings for an ensemble of 5"):
+        Simulation(1, servers=3, settings=EnsembleSettings(size=5))
+    with pytest.raises(ValueError, match="time_limit is more than 0 seconds"):
+        Simulation(1, time_limit=0)
+
+
 def test_no_fault_strikes_where_none_is_asked_for() -> None:
     async def live(sim: Simulation) -> None:
         async with AsyncClient(sim.hosts, 10.0) as zk:
@@ -353,6 +544,54 @@ def test_a_thread_or_a_process_is_refused() -> None:
     Simulation(1).run(main)
 
 
+def test_what_a_simulation_has_not_is_refused_by_name() -> None:
+    async def main(sim: Simulation) -> None:
+        loop = asyncio.get_running_loop()
+        with pytest.raises(NotImplementedError, match="no processes of the system"):
+            await asyncio.create_subprocess_exec("true")
+        with pytest.raises(NotImplementedError, match="no signals"):
+            loop.add_signal_handler(15, print)
+        with pytest.raises(NotImplementedError, match="no descriptors"):
+            loop.add_reader(0, print)
+        with pytest.raises(NotImplementedError, match="no datagrams"):
+            await loop.create_datagram_endpoint(asyncio.DatagramProtocol, local_addr=("127.0.0.1", 0))
+        with pytest.raises(NotImplementedError, match="no Unix sockets"):
+            await asyncio.open_unix_connection("/nowhere")
+
+    Simulation(1).run(main)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "0.0.0.0"])
+def test_a_program_listens_at_its_name_and_everywhere(host: str) -> None:
+    async def main(sim: Simulation) -> None:
+        server = await asyncio.start_server(lambda reader, writer: writer.close(), host, 7000)
+        reader, writer = await asyncio.open_connection("localhost", 7000)
+        assert await reader.read() == b""
+        writer.close()
+        server.close()
+
+    Simulation(1).run(main)
+
+
+def test_streams_that_a_run_leaves_open_complain_of_nothing_later() -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+
+    async def main(sim: Simulation) -> None:
+        await asyncio.start_server(talk, "127.0.0.1", 7000)
+        _, writer = await asyncio.open_connection("127.0.0.1", 7000)
+        writer.write(b"1")
+        await asyncio.sleep(1)
+        raise KeyError("a bug")
+
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        with pytest.raises(SimulationFailedError):
+            Simulation(1).run(main)
+        gc.collect()
+    assert [str(warning.message) for warning in told] == []
+
+
 def test_asyncio_programs_may_serve_each_other() -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write((await reader.readline()).upper())
@@ -391,6 +630,19 @@ def test_the_stranger_reads_and_changes_the_tree_at_once() -> None:
     Simulation(1).run(main)
     Simulation(1, settings=Settings(version="3.6")).run(main)
     Simulation(1, settings=EnsembleSettings(size=3)).run(main)
+
+
+def test_a_timeline_tells_what_the_stranger_does() -> None:
+    async def main(sim: Simulation) -> None:
+        sim.stranger.create("/a", b"1")
+        sim.stranger.set("/a", b"2" * 101)
+        sim.stranger.delete("/a")
+
+    simulation = Simulation(1, recording=True)
+    simulation.run(main)
+    lines = [line.partition("stranger")[2].strip() for line in str(simulation.timeline).splitlines()]
+    data = "2" * 100
+    assert lines == ["create(path /a, data 1)", f"set_data(path /a, data {data})", "/a is deleted by a stranger"]
 
 
 def test_a_cut_connection_is_lost_to_both_and_a_block_keeps_it_so() -> None:

@@ -55,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
             slack=arguments.slack,
         )
         verdicts = check(History.load(*arguments.files), arguments.check, options)
-        if not verdicts:
+        if not any(verdict.operations for verdict in verdicts):
             message = "no operation in this history is of a kind that a check reads"
             raise ValueError(message)
     except (OSError, TypeError, ValueError) as error:

@@ -7,6 +7,7 @@ appending to a list; each handle belongs to whoever began its operation.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +15,7 @@ from typing import TypedDict
 
 from zk_wire import Outcome
 
+from . import kinds
 from .lines import read_operations, write_operations
 from .operation import Ending, Operation, Value, value_of
 
@@ -34,6 +36,8 @@ class Facts(TypedDict, total=False):
     timeout: float | None
 
 
+_HELD_FROM = frozenset({kinds.ACQUIRE, kinds.LEAD, kinds.ENTER})
+_HELD_UNTIL = frozenset({kinds.RELEASE, kinds.RESIGN, kinds.LEAVE, kinds.LOST})
 _ENDINGS = {Outcome.APPLIED: Ending.OK, Outcome.NOT_APPLIED: Ending.FAILED, Outcome.UNKNOWN: Ending.UNKNOWN}
 
 
@@ -83,6 +87,16 @@ class Pending:
         outcome: object = getattr(error, "outcome", None)
         ending = _ENDINGS[outcome] if isinstance(outcome, Outcome) else Ending.UNKNOWN
         self._finish(ending, at, None, facts)
+
+    @property
+    def process(self) -> str:
+        """Who does it."""
+        return self._what[0]
+
+    @property
+    def ended(self) -> bool:
+        """Whether its end is known."""
+        return self._ending is not None
 
     def operation(self) -> Operation:
         """Return it as it stands: one that has not ended is unknown, without an end."""
@@ -169,6 +183,26 @@ class History:
         """Write down what happened in a moment: something was lost, a crash, a look at everything."""
         moment = _moment(at, self._clock)
         self.begin(process, kind, key, argument, at=moment, **facts).ok(result, at=moment)
+
+    def crashed(self, process: str, *, at: float | None = None) -> None:
+        """Write down that a process crashed: what it has begun is unknown, and what it held is "lost" from now on.
+
+        A simulation does it by itself: `sim.on_crash(history.crashed)`.
+        """
+        moment = _moment(at, self._clock)
+        held: Counter[str] = Counter()
+        for handle in self._pending:
+            if handle.process == process and not handle.ended:
+                handle.unknown(at=moment)
+        for operation in self.operations:
+            if operation.process != process:
+                continue
+            if operation.kind in _HELD_FROM and operation.ok and operation.result is not False:
+                held[operation.key] += 1
+            elif operation.kind in _HELD_UNTIL and operation.ending is not Ending.FAILED and held[operation.key]:
+                held[operation.key] -= 1
+        for key in held.elements():
+            self.happened(process, kinds.LOST, key, at=moment)
 
     def add(self, operation: Operation) -> None:
         """Add an operation that is known already."""

@@ -24,6 +24,7 @@ __all__ = ["FAULTS", "MESSAGE_FAULTS", "NO_FAULTS", "TROUBLES", "Faults"]
 
 MESSAGE_FAULTS = ("lose request", "lose reply", "cut", "hang", "freeze")
 TROUBLES = ("crash", "clock", "expire", "restart", "pause", "isolate", "elect", "lag")
+_ANYWHERE = ("crash", "clock", "expire")
 
 # Pings would take the faults away from what matters: a client that waits sends nothing else.
 _PING = b"\x00\x00\x00\x08\xff\xff\xff\xfe\x00\x00\x00\x0b"
@@ -51,10 +52,27 @@ FAULTS = Faults()
 NO_FAULTS = Faults(rate=0.0, limit=0, troubles=0)
 
 
+def _check(faults: Faults, of_servers: tuple[str, ...]) -> None:
+    known = MESSAGE_FAULTS + TROUBLES
+    unknown = [kind for kind in faults.kinds if kind not in known]
+    if isinstance(faults.kinds, str) or unknown:
+        raise ValueError(f"kinds is a tuple of {', '.join(known)}, not {faults.kinds!r}")
+    if faults.kinds and not set(faults.kinds) & {*MESSAGE_FAULTS, *_ANYWHERE, *of_servers}:
+        raise ValueError(f"kinds={faults.kinds!r} can only happen to an ensemble: servers=3")
+    if not 0 <= faults.rate <= 1:
+        raise ValueError(f"rate is a chance, from 0 to 1, not {faults.rate}")
+    if faults.limit < 0 or faults.troubles < 0 or not faults.timeout > 0:
+        raise ValueError(f"limit and troubles are at least 0 and timeout is more than 0, not so in {faults}")
+
+
 class Mischief:
-    """Does what goes wrong in one run.   only: the names of the faults that may strike; None is all."""
+    """Does what goes wrong in one run.   only: the names of the faults that may strike; None is all.
+
+    Raises ValueError for faults that nobody knows, or that cannot happen: a test of them would find nothing for ever.
+    """
 
     def __init__(self, world: Simulation, faults: Faults, only: frozenset[str] | None) -> None:
+        _check(faults, world.servers.kinds)
         self.done: list[tuple[str, str]] = []  # the faults that struck: name and text
         self._world = world
         self._faults = faults

@@ -58,6 +58,20 @@ class SimulatedTask(asyncio.Task[T]):
         return self._number
 
 
+class SimulatedFuture(asyncio.Future[T]):
+    """A future with a hash that is the same in every run, for the same reason."""
+
+    _number = 0
+
+    def __hash__(self) -> int:
+        if not self._number:
+            loop = self.get_loop()
+            assert isinstance(loop, SimulatedLoop)
+            loop.futures += 1
+            self._number = loop.futures
+        return self._number
+
+
 class SimulatedLoop(asyncio.BaseEventLoop):
     """A loop whose time only passes when everybody waits. Virtual time begins at 0."""
 
@@ -70,7 +84,9 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     def __init__(self) -> None:
         super().__init__()
         self.steps = 0
-        self.tasks = 0
+        self.tasks = 0  # and futures: how many were counted
+        self.futures = 0
+        self.strays: list[asyncio.Task[Any]] = []  # the tasks of no process
         self.halted: set[Process] = set()
         self.after_step: Callable[[], None] | None = None
         self._virtual_now: float = 0.0
@@ -156,14 +172,17 @@ class SimulatedLoop(asyncio.BaseEventLoop):
 
     # What asyncio asks of a loop
 
+    def create_future(self) -> asyncio.Future[Any]:
+        """Make a future."""
+        return SimulatedFuture(loop=self)
+
     def create_task(  # type: ignore[override]
         self, coro: Coroutine[Any, Any, T], *, name: str | None = None, context: Context | None = None
     ) -> asyncio.Task[T]:
         """Run a coroutine; it belongs to the process of its context."""
         task: asyncio.Task[T] = SimulatedTask(coro, loop=self, name=name, context=context)
         process = CURRENT.get() if context is None else context.get(CURRENT)
-        if process is not None:
-            process.tasks.append(task)
+        (self.strays if process is None else process.tasks).append(task)
         return task
 
     def _process_events(self, event_list: list[Any]) -> None:
@@ -203,3 +222,24 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     ) -> Listener:
         """Listen at an address of the simulated network; port 0 is any that is free."""
         return self.network.listen(protocol_factory, str(host or "127.0.0.1"), int(port or 0))
+
+
+def _refused(what: str) -> Callable[..., Any]:
+    def refuse(*_: object, **__: object) -> Any:
+        raise NotImplementedError(f"a simulation has no {what}")  # the kind that asyncio's own loops raise
+
+    return refuse
+
+
+for _names, _what in (
+    ("subprocess_exec subprocess_shell", "processes of the system"),
+    ("add_signal_handler remove_signal_handler", "signals"),
+    ("connect_read_pipe connect_write_pipe sendfile sock_sendfile", "files or pipes"),
+    ("create_datagram_endpoint sock_recvfrom sock_recvfrom_into sock_sendto", "datagrams"),
+    ("create_unix_connection create_unix_server", "Unix sockets"),
+    ("add_reader remove_reader add_writer remove_writer", "descriptors: use streams, or a protocol"),
+    ("sock_recv sock_recv_into sock_sendall sock_accept", "reading of sockets: use streams, or a protocol"),
+    ("start_tls", "TLS"),
+):
+    for _name in _names.split():
+        setattr(SimulatedLoop, _name, _refused(_what))

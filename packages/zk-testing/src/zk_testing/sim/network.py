@@ -29,6 +29,7 @@ Address = tuple[str, int]
 _GAP = 1e-6
 _FIRST_PORT = 2181
 _FIRST_CLIENT_PORT = 40_000
+EVERYWHERE = "0.0.0.0"
 
 
 class End(asyncio.Transport):
@@ -342,6 +343,7 @@ class Network:
 
     def listen(self, factory: Callable[[], Any], host: str, port: int) -> Listener:
         """Listen at an address. Raises OSError when it is taken."""
+        host = self.hosts.get(host, host)
         address = (host, port or next(self._ports))
         if address in self.listeners:
             raise OSError(98, f"address already in use: {address}")
@@ -360,7 +362,7 @@ class Network:
                 await asyncio.sleep(self.latency())
                 raise ConnectionRefusedError(111, "Connection refused")
         await asyncio.sleep(self.latency() + self.latency())
-        listener = self.listeners.get(address)
+        listener = self.listeners.get(address) or self.listeners.get((EVERYWHERE, address[1]))
         if listener is None or (listener.process is not None and listener.process.dead):
             raise ConnectionRefusedError(111, "Connection refused")
         self._made[sock] = listener
@@ -398,8 +400,12 @@ class Network:
             self.connections.pop(connection, None)
 
     def close(self) -> None:
-        """Free the descriptors that clients have made for connections that never were."""
+        """Free the descriptors that clients have made for connections that never were.
+
+        What is open counts as closed: streams that nobody has closed would complain of it later, in other tests.
+        """
         for connection in self.connections:
+            connection.client.closing = connection.server.closing = True
             if connection.client.socket is not None:
                 connection.client.socket.close()
         for sock in self._made:

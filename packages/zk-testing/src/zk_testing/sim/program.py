@@ -32,8 +32,9 @@ class Program:
         self.crashes = 0
         self._world = world
         self._main = main
-        self._may_raise = may_raise
+        self.may_raise = may_raise if isinstance(may_raise, tuple) else (may_raise,)
         self._task: asyncio.Task[object] | None = None
+        self._next: asyncio.TimerHandle | None = None  # when it begins again
 
     @property
     def done(self) -> bool:
@@ -61,21 +62,29 @@ class Program:
         self.process.freeze(seconds)
 
     def crash(self, restart_after: float | None = None) -> None:
-        """End it at once, without any clean-up.   restart_after: seconds until it begins anew; None is never."""
+        """End it at once, without any clean-up.   restart_after: seconds until it begins anew; None is never.
+
+        Of one that has crashed, and did not begin again yet, only this changes: when it does.
+        """
         if self.done:
             return
+        if self._next is not None:
+            self._next.cancel()
         process, world = self.process, self._world
         self.crashes += 1
         process.kill()
         world.network.died(process)
         world.note(self.name, "crashes")
+        for tell in world.crash_listeners:
+            tell(self.name)
         self._task = None
         if restart_after is None:
             self.ended.set()
             return
-        world.loop.call_later(restart_after, self._begin_again, context=Context())
+        self._next = world.loop.call_later(restart_after, self._begin_again, context=Context())
 
     def _begin_again(self) -> None:
+        self._next = None
         offset = self.process.clock_offset
         self.process = Process(self._world.loop, self.name)
         self.process.clock_offset = offset
@@ -86,14 +95,15 @@ class Program:
         if process is not self.process or process.dead:
             return
         if not task.cancelled() and (error := task.exception()) is not None:
-            if not isinstance(error, self._may_raise):
+            if not isinstance(error, self.may_raise):
                 self._world.fail(f"{self.name} raised {type(error).__name__}: {error}", error)
-            self._world.note(self.name, f"ends with {type(error).__name__}: {error}")
+            else:
+                self._world.note(self.name, f"ends with {type(error).__name__}: {error}")
         self.ended.set()
 
 
-def whereabouts(task: asyncio.Task[Any]) -> str:
-    """The places in the code where a task waits: the outermost and the innermost."""
+def whereabouts(task: asyncio.Task[Any], within: int = 0) -> str:
+    """The places in the code where a task waits: the outermost and the innermost.   within: leave so many out."""
     places: list[str] = []
     awaited: Any = task.get_coro()
     while awaited is not None:
@@ -103,6 +113,7 @@ def whereabouts(task: asyncio.Task[Any]) -> str:
         code = frame.f_code
         places.append(f"{code.co_qualname} ({code.co_filename.rpartition('/')[2]}:{frame.f_lineno})")
         awaited = getattr(awaited, "cr_await", None) or getattr(awaited, "gi_yieldfrom", None)
+    places = places[within:]
     if not places:
         return "at its start"
     return f"in {places[0]}" + (f", at {places[-1]}" if len(places) > 1 else "")

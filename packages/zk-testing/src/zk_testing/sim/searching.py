@@ -1,13 +1,16 @@
 """The search for a seed that fails, and the making small of what it found.
 
-Rule: seeds are tried in order, and the first that fails ends the search. Its faults are then taken away one by one, as
-long as it fails in the same way; what is left is run once more with its timeline kept, and raised.
+Rule: seeds are tried in order, and the first that fails ends the search. Its faults are then taken away, by halves and
+in the end one by one, as long as it fails in the same way; what is left is run once more with its timeline kept, and
+raised.
 """
 
 from __future__ import annotations
 
 import functools
 import inspect
+import os
+import shlex
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, TypeVar
 
@@ -48,6 +51,20 @@ def search(
     The parameters are those of Simulation. Raises SimulationFailedError, or StuckError, for the first seed that fails:
     with the fewest faults that still make it fail in the same way, and the timeline of that run.
     """
+    __tracebackhide__ = True
+    return _search(main, seeds, "search(..., seeds=[{}])", servers, settings, faults, time_limit)
+
+
+def _search(
+    main: Main[Any],
+    seeds: Iterable[int],
+    again: str,
+    servers: int,
+    settings: Settings | EnsembleSettings | None,
+    faults: Faults,
+    time_limit: float,
+) -> int:
+    __tracebackhide__ = True  # pytest shows the user's code only
     count = 0
     for seed in seeds:
 
@@ -62,10 +79,11 @@ def search(
                 recording=recording,
             ).run(main)
 
-        try:
-            run(None)
-        except SimulationFailedError as failure:
-            _explain(run, failure)
+        found = _failure(run, None)
+        if found is not None:
+            failure = _smallest(run, found)
+            failure.again = again.format(seed)
+            raise failure.with_traceback(None) from failure.__cause__
         count += 1
     return count
 
@@ -81,26 +99,38 @@ def simulate(
     """Make a test of an `async def` that takes a Simulation first: it is run under seeds 0, 1, 2, ... in turn.
 
     Further parameters of the function are the test's own, as pytest's fixtures are. `pytest --zk-seed N` runs one seed,
-    `--zk-seeds N` so many instead of `seeds`. Raises TypeError for what is no async function; otherwise as `search`.
+    `--zk-seeds N` so many instead of `seeds`. A method of a class of tests takes `self` before the Simulation.
+
+    Raises TypeError for what is no such function, ValueError for less than one seed; otherwise as `search`.
     """
+    if callable(seeds):
+        raise TypeError("@simulate is called before it decorates: @simulate() or @simulate(seeds=1000)")
+    if seeds < 1:
+        raise ValueError(f"seeds is at least 1, not {seeds}")
 
     def decorate(function: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., None]:
         if not inspect.iscoroutinefunction(function):
             raise TypeError(f"@simulate takes an async function, not {function!r}")
+        signature = inspect.signature(function)
+        parameters = list(signature.parameters.values())
+        place = 1 if parameters and parameters[0].name == "self" else 0
+        if len(parameters) <= place:
+            raise TypeError(f"@simulate takes a function of a Simulation, and {function!r} has no parameter for it")
 
         @functools.wraps(function)
         def test(*arguments: Any, **options: Any) -> None:
-            search(
-                lambda sim: function(sim, *arguments, **options),
+            __tracebackhide__ = True
+            _search(
+                lambda sim: function(*arguments[:place], sim, *arguments[place:], **options),
                 _asked_for(seeds),
-                servers=servers,
-                settings=settings,
-                faults=faults,
-                time_limit=time_limit,
+                _command(),
+                servers,
+                settings,
+                faults,
+                time_limit,
             )
 
-        signature = inspect.signature(function)
-        _, *parameters = signature.parameters.values()
+        del parameters[place]
         test.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
         del test.__wrapped__  # where pytest would look for the parameters
         return test
@@ -114,29 +144,47 @@ def _asked_for(seeds: int) -> range:
     return range(seeds if chosen.seeds is None else chosen.seeds)
 
 
-def _explain(run: Callable[..., None], failure: SimulationFailedError) -> None:
-    """Raise the failure with the fewest faults and its timeline."""
-    first = failure
+def _command() -> str:
+    """What runs this test again, with a place for the seed."""
+    test = os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" (")[0]
+    if test and os.path.exists(test.partition("::")[0]):
+        return f"pytest {shlex.quote(test).replace('{', '{{').replace('}', '}}')} --zk-seed {{}}"
+    return "pytest --zk-seed {}"
+
+
+def _smallest(run: Callable[..., None], first: SimulationFailedError) -> SimulationFailedError:
+    """The failure with the fewest faults, and its timeline.
+
+    They are taken away by halves, then by quarters, in the end one by one, until none can be spared.
+    """
+    failure = first
     attempts = 0
-    shrinking = True
-    while shrinking and attempts < _MOST_ATTEMPTS:
-        shrinking = False
-        names = [name for name, _ in failure.faults]
-        for name in reversed(names):
+    needed = False  # each of those that are left
+    size = max(1, len(first.faults) // 2)
+    while failure.faults and not needed and attempts < _MOST_ATTEMPTS:
+        spared = False
+        place = len(failure.faults)
+        while place > 0 and attempts < _MOST_ATTEMPTS:
+            names = [name for name, _ in failure.faults]
+            start = max(0, place - size)
             attempts += 1
-            smaller = _failure(run, frozenset(names) - {name})
+            smaller = _failure(run, frozenset(names[:start] + names[place:]))
             if smaller is not None and _kind(smaller) == _kind(first):
-                failure, shrinking = smaller, True
-                break
-            if attempts >= _MOST_ATTEMPTS:
-                break
-    final = _failure(run, frozenset(name for name, _ in failure.faults), recording=True) or failure
+                failure, spared = smaller, True
+            place = min(start, len(failure.faults))
+        needed = size == 1 and not spared and attempts < _MOST_ATTEMPTS
+        size = max(1, size // 2)
+    final = _failure(run, frozenset(name for name, _ in failure.faults), recording=True)
+    if final is None or _kind(final) != _kind(first):
+        final = failure
+        final.repeated = False
     final.found_with = len(first.faults)
-    raise final from final.__cause__
+    final.fewest = needed or not failure.faults
+    return final
 
 
 def _failure(
-    run: Callable[..., None], only: frozenset[str], *, recording: bool = False
+    run: Callable[..., None], only: frozenset[str] | None, *, recording: bool = False
 ) -> SimulationFailedError | None:
     try:
         run(only, recording=recording)

@@ -1,13 +1,16 @@
 """What a simulated run finds in place of the clock and of the system's randomness.
 
-Rule: only in the thread of the run, and only while it lasts. `time.monotonic` and `time.time` are virtual, the latter
-by the wall clock of the process that asks; `os.urandom`, and so `uuid.uuid4`, and the functions of `random` give what
-the seed decides. Not replaced: `datetime.now`, `secrets`, `random.SystemRandom`, and a name that was imported from its
-module (``from time import time``) before the run.
+Rule: only in the thread of the run, and only while it lasts. `time.monotonic`, `time.perf_counter` and `time.time` are
+virtual, the latter by the wall clock of the process that asks; `os.urandom`, and so `uuid.uuid4`, `secrets` and
+`random.SystemRandom`, and the functions of `random` give what the seed decides. `time.sleep` is refused, which would
+halt everybody. `asyncio.as_completed` begins its coroutines in their order, not in that of a set. Not replaced:
+`datetime.now`, `time.localtime()`, `uuid.uuid1`, `random.Random()`, and a name that was imported from its module
+(``from time import time``) before the run.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 import threading
@@ -43,12 +46,28 @@ def standins(loop: SimulatedLoop, seed: int) -> Generator[None, None, None]:
     def urandom(size: int) -> bytes:
         return chance.getrandbits(8 * size).to_bytes(size, "big") if size else b""
 
+    def sleep(seconds: float) -> None:
+        if seconds > 0:
+            raise RuntimeError("a simulation has one thread, which time.sleep would halt: await asyncio.sleep")
+
+    as_completed: Callable[..., Any] = asyncio.as_completed
+
+    def in_order(awaitables: Any, **options: Any) -> Any:
+        if asyncio.isfuture(awaitables) or asyncio.iscoroutine(awaitables):
+            return as_completed(awaitables, **options)  # which refuses it
+        return as_completed([asyncio.ensure_future(each) for each in dict.fromkeys(awaitables)], **options)
+
     replaced: list[tuple[Any, str, Callable[..., Any]]] = [
         (time, "monotonic", monotonic),
         (time, "monotonic_ns", lambda: int(monotonic() * 1e9)),
+        (time, "perf_counter", monotonic),
+        (time, "perf_counter_ns", lambda: int(monotonic() * 1e9)),
+        (time, "sleep", sleep),
         (time, "time", wall),
         (time, "time_ns", lambda: int(wall() * 1e9)),
         (os, "urandom", urandom),
+        (random, "_urandom", urandom),
+        (asyncio, "as_completed", in_order),
     ]
     real = [(module, name, getattr(module, name)) for module, name, _ in replaced]
     state = random.getstate()
@@ -64,7 +83,7 @@ def standins(loop: SimulatedLoop, seed: int) -> Generator[None, None, None]:
 
 
 def _for_thread(thread: int, ours: Callable[..., Any], theirs: Callable[..., Any]) -> Callable[..., Any]:
-    def stand_in(*arguments: Any) -> Any:
-        return ours(*arguments) if threading.get_ident() == thread else theirs(*arguments)
+    def stand_in(*arguments: Any, **options: Any) -> Any:
+        return (ours if threading.get_ident() == thread else theirs)(*arguments, **options)
 
     return stand_in

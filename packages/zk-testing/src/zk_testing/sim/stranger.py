@@ -6,6 +6,7 @@ always. Reading costs nothing and leaves no trace. In an ensemble it is the lead
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, TypeVar
 
 from zk_wire import (
@@ -42,6 +43,7 @@ __all__ = ["Stranger"]
 R = TypeVar("R")
 
 _TIMEOUT_MS = 60_000
+_LONGEST = 100  # bytes of data that a line shows
 
 
 class Stranger:
@@ -71,6 +73,7 @@ class Stranger:
         if exchange.error:
             raise error_for_code(exchange.error, getattr(request, "path", None))
         assert exchange.reply is not None
+        self._note("stranger", _told(request))
         return exchange.reply
 
     def create(self, path: str, data: bytes | None = b"", *, ephemeral: bool = False, sequence: bool = False) -> str:
@@ -101,7 +104,6 @@ class Stranger:
             self.delete(path)
         except (NoNodeError, NotEmptyError):
             return False
-        self._note("stranger", f"{path} is deleted by a stranger")
         return True
 
     # What no client could do
@@ -165,3 +167,14 @@ class Stranger:
                 self.session_id = event.session_id
             elif isinstance(event, Exchange):
                 self._answered.add(id(event))
+
+
+def _told(request: Request[R]) -> str:
+    """A request as one short line."""
+    path = getattr(request, "path", "")
+    if isinstance(request, DeleteRequest):
+        return f"{path} is deleted by a stranger"
+    what = re.sub("(?<=[a-z])(?=[A-Z])", "_", type(request).__name__.removesuffix("Request")).lower()
+    data: bytes | None = getattr(request, "data", None)
+    shown = "" if not data else f", data {data[:_LONGEST].decode(errors='replace')}"
+    return f"{what}(path {path}{shown})"

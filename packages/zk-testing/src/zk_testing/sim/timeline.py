@@ -48,8 +48,9 @@ class Timeline:
         if not what.startswith("logs:"):  # which only a recorded run hears
             self.checksum = zlib.crc32(f"{now:.6f} {who} {what}".encode(), self.checksum)
         if self.recording:
-            self.count += 1
-            self._lines.append(f"  {now:12.6f}  {who:<16} {what}")
+            for line in what.splitlines() or [""]:
+                self.count += 1
+                self._lines.append(f"  {now:12.6f}  {who:<16} {line}")
 
     def add_message(self, now: float, receiver: End, data: bytes, *, lost: bool = False) -> None:
         """Write down what arrived, or was lost."""

@@ -13,8 +13,11 @@ gives the same run. Clients are whatever asyncio code connects to `hosts`; nothi
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
+import sys
 import warnings
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..embedded.settings import EnsembleSettings, Settings
@@ -29,13 +32,17 @@ from .stranger import Stranger
 from .timeline import Timeline, heard, silence
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Sequence
+    from collections.abc import Callable, Coroutine, Generator, Sequence
 
 __all__ = ["Simulation", "SimulationFailedError", "StuckError"]
 
 T = TypeVar("T")
 
 _TICK_MS = 200
+_NOT_REPEATED = (
+    "run again, it did not fail like that: something in it is not decided by the seed (what an earlier run left in a "
+    "variable, the order of a set, a clock or a file of the system)"
+)
 
 
 class SimulationFailedError(AssertionError):
@@ -48,17 +55,23 @@ class SimulationFailedError(AssertionError):
         self.faults = list(faults)
         self.timeline = timeline
         self.found_with: int | None = None  # how many faults struck when it was found; these are enough
+        self.fewest = True  # none of these can be spared
+        self.repeated = True  # it failed again, in the same way, when it was run again
+        self.again = ""  # what runs it again
 
     def __str__(self) -> str:
         """All of it, for people."""
         count = len(self.faults)
         which = "faults that struck" if self.found_with is None else f"of {self.found_with} faults, enough for this"
+        if not self.fewest:
+            which += ", and fewer may be"
         struck = "\n".join(f"  {place}: {text}" for place, text in self.faults)
         lines = [f"seed {self.seed}: {self.reason}", f"{which}: {count or 'none'}"]
         lines += [struck] if count else []
         if self.timeline:
             lines += ["timeline (virtual seconds, who, what):", self.timeline]
-        lines += [f"to run this again: --zk-seed {self.seed}"] if self.found_with is not None else []
+        lines += [] if self.repeated else [_NOT_REPEATED]
+        lines += [f"to run this again: {self.again}"] if self.again else []
         return "\n".join(lines)
 
 
@@ -73,6 +86,7 @@ class Simulation:
     faults: what goes wrong.   only: the names of the faults that may strike, None for all.
     time_limit: virtual seconds after which whoever still waits is said to wait for ever.
     recording: whether the timeline is kept for people.
+    Raises ValueError for what makes no world: servers that `settings` contradict, faults that nobody knows.
     """
 
     def __init__(
@@ -86,6 +100,8 @@ class Simulation:
         time_limit: float = 3600.0,
         recording: bool = False,
     ) -> None:
+        if not time_limit > 0:
+            raise ValueError(f"time_limit is more than 0 seconds, not {time_limit}")
         self.seed = seed
         self.time_limit = time_limit
         self.timeline = Timeline(recording=recording)
@@ -97,7 +113,11 @@ class Simulation:
         self.stranger = Stranger(self.servers, self.note)
         self._random = random.Random(-1 - seed)
         self._mischief = Mischief(self, faults, only)
+        self.crash_listeners: list[Callable[[str], object]] = []
         self._checks: list[Callable[[], object]] = []
+        self._processes: list[Process] = []  # those made by hand
+        self._conductor: asyncio.Task[None] | None = None
+        self._in_main = True
         self._failure: tuple[type[SimulationFailedError], str, BaseException | None] | None = None
         self.network.note = self.note
         self.network.arrived = lambda end, data: self.timeline.add_message(self.loop.time(), end, data)
@@ -132,7 +152,9 @@ class Simulation:
 
     def process(self, name: str) -> Process:
         """Make a process, to run something in by hand. It is not crashed by the seed."""
-        return Process(self.loop, name)
+        process = Process(self.loop, name)
+        self._processes.append(process)
+        return process
 
     def start(
         self,
@@ -182,12 +204,18 @@ class Simulation:
         self._checks.append(check)
         self.loop.after_step = self._check
 
+    def on_crash(self, tell: Callable[[str], object]) -> None:
+        """Call `tell` with the name of each program that crashes, when it does: `sim.on_crash(history.crashed)`."""
+        self.crash_listeners.append(tell)
+
     def _check(self) -> None:
         if self._failure is None:
             try:
                 for check in self._checks:
                     check()
-            except Exception as error:  # noqa: BLE001 - whatever a check raises fails the run
+            except BaseException as error:
+                if _is_no_failure(error):
+                    raise
                 self.fail(_told(error), error)
 
     def note(self, who: str, what: str) -> None:
@@ -211,33 +239,43 @@ class Simulation:
     def run(self, main: Callable[[Simulation], Coroutine[Any, Any, T]]) -> T:
         """Run until `main` and every program have ended, and return what main does.
 
-        Raises SimulationFailedError when one of them raised, or a check did; StuckError when somebody waits for ever.
+        Raises SimulationFailedError when one of them raised, or a check did, or a task that nobody waited for;
+        StuckError when somebody waits for ever. What says that a test is skipped goes on as it is.
         """
+        __tracebackhide__ = True  # pytest shows the user's code only
         loop = self.loop
         loop.set_exception_handler(self._unhandled)
         result: list[T] = []
 
         async def conduct() -> None:
+            __tracebackhide__ = True
             await self.servers.start()
             try:
                 self._mischief.begin()
                 result.append(await main(self))
+                self._in_main = False
                 for program in self.programs:
                     await program.ended.wait()
-            except Exception as error:  # noqa: BLE001 - whatever it raises fails the run
+                for owner, unheard in self._unheard():
+                    self.fail(f"{owner} did not wait for a task that raised {_told(unheard)}", unheard)
+            except BaseException as error:
+                if _is_no_failure(error):
+                    raise
                 self.fail(_told(error), error)
             self.calm = True
             await self.servers.stop()
 
-        with standins(loop, self.seed), heard(self.timeline, loop):
+        with standins(loop, self.seed), heard(self.timeline, loop), _uncollected():
             limit = loop.call_at(self.time_limit, self._out_of_time)
-            conductor = loop.create_task(conduct(), name="the run")
+            self._conductor = loop.create_task(conduct(), name="the run")
             try:
-                loop.run_until_complete(conductor)
+                loop.run_until_complete(self._conductor)
             except IdleError:
-                self.fail(f"waiting for ever: {self._unfinished(conductor)}", kind=StuckError)
+                self.fail(f"waiting for ever: {self._unfinished()}", kind=StuckError)
             except BusyError:
-                self.fail(f"busy for ever, and no time passes: {self._unfinished(conductor)}", kind=StuckError)
+                self.fail(f"busy for ever, and no time passes: {self._unfinished()}", kind=StuckError)
+            except SystemExit as error:
+                self.fail(f"somebody raised {_told(error)}", error)
             except RuntimeError:
                 if self._failure is None:
                     raise
@@ -255,11 +293,28 @@ class Simulation:
             kind=StuckError,
         )
 
-    def _unfinished(self, conductor: asyncio.Task[None] | None = None) -> str:
+    def _unfinished(self) -> str:
         waiting = [f"{program.name} {program.whereabouts}" for program in self.programs if not program.done]
-        if not waiting and conductor is not None:
-            waiting = [f"main {whereabouts(conductor)}"]
-        return "; ".join(waiting) or "nobody"
+        if self._in_main and self._conductor is not None:
+            waiting.append(f"main {whereabouts(self._conductor, within=1)}")
+        unheard = [f"{owner} did not wait for a task that raised {_told(error)}" for owner, error in self._unheard()]
+        return "; ".join(waiting + unheard) or "nobody"
+
+    def _unheard(self) -> list[tuple[str, BaseException]]:
+        """What tasks raised that nobody waited for. asyncio tells when it collects them, which is at no moment."""
+        nothing: tuple[type[Exception], ...] = ()
+        owners = [("main", self.loop.strays, nothing)]
+        owners += [(process.name, process.tasks, nothing) for process in self._processes if not process.dead]
+        for program in self.programs:
+            if not program.process.dead:
+                owners.append((program.name, program.process.tasks, program.may_raise))
+        return [
+            (owner, error)
+            for owner, tasks, allowed in owners
+            for task in tasks
+            if task.done() and getattr(task, "_log_traceback", False)
+            if (error := task.exception()) is not None and not isinstance(error, allowed)
+        ]
 
     def _unhandled(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
@@ -270,6 +325,7 @@ class Simulation:
         loop = self.loop
         loop.set_exception_handler(_ignore)
         known: set[asyncio.Task[Any]] = set()
+        self.network.close()
         asyncio._set_running_loop(loop)  # for what the abandoned code asks at its end
         try:
             with silence(), warnings.catch_warnings():
@@ -280,10 +336,32 @@ class Simulation:
                         _abandon(task)
         finally:
             asyncio._set_running_loop(None)
-        self.network.close()
-        for process in {program.process for program in self.programs}:
+        for process in {*self._processes, *(program.process for program in self.programs)}:
             process.tasks.clear()
+        loop.strays.clear()
         loop.close()
+
+
+@contextmanager
+def _uncollected() -> Generator[None, None, None]:
+    """Keep the garbage collector away: when it comes by is decided by no seed, and what it frees may speak."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def _is_no_failure(error: BaseException) -> bool:
+    """Whether it ends a run and says nothing against it: the user's interrupt, a test that is skipped."""
+    kinds: list[type[BaseException]] = [KeyboardInterrupt, GeneratorExit]
+    if pytest := sys.modules.get("pytest"):
+        kinds += [pytest.skip.Exception, pytest.xfail.Exception, pytest.exit.Exception]
+    if unittest := sys.modules.get("unittest.case"):
+        kinds.append(unittest.SkipTest)
+    return isinstance(error, tuple(kinds))
 
 
 def _ignore(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
@@ -306,7 +384,11 @@ def _abandon(task: asyncio.Task[Any]) -> None:
 def _servers(
     loop: SimulatedLoop, network: Network, count: int, settings: Settings | EnsembleSettings | None
 ) -> Servers:
+    if count < 1:
+        raise ValueError(f"servers is at least 1, not {count}")
     if isinstance(settings, EnsembleSettings):
+        if count not in (1, settings.size):
+            raise ValueError(f"servers={count}, and settings for an ensemble of {settings.size}")
         return ServerEnsemble(loop, network, settings)
     settings = settings or Settings(tick_ms=_TICK_MS)
     if count == 1:
