@@ -221,7 +221,18 @@ class Simulation:
         if not await self._until(lambda: not self._busy()):
             stuck = "; ".join(self._busy())
             world.fail(f"waiting for ever, left running: {stuck}", kind=StuckError)
+        await self._forget_the_gone()
         self.watches = server_watches(world)
+
+    async def _forget_the_gone(self) -> None:
+        """Have the servers notice that nobody is at the other end of connections that fell silent, as they do at last.
+
+        Whoever came back at another member has left its watches behind on such a connection.
+        """
+        for connection in tuple(self.world.network.connections):
+            if connection.hangs and connection.client.over:
+                connection.cut()
+                await asyncio.sleep(0.01)
 
     def _busy(self) -> list[str]:
         """What still runs, and sessions that have still to end: an election gives each a whole time-out more."""
