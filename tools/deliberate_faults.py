@@ -376,6 +376,14 @@ IN_THE_RECIPES = (
         (CACHE,),
     ),
     Mutation(
+        "cache-without-recursive-watches-gives-up",
+        f"{RECIPES}_cache.py",
+        "                    if self._is_single:\n",
+        "                    if not self._is_single:\n",
+        "a cache fails for good on a server that is too old for recursive watches",
+        (CACHE,),
+    ),
+    Mutation(
         "cache-believes-the-stat-of-children",
         f"{RECIPES}_tree_watching.py",
         "        return looking and stat.num_children > 0 and stat.pzxid != known\n",
@@ -427,4 +435,63 @@ IN_THE_RECIPES = (
     ),
 )
 
-MUTATIONS = (*IN_THE_CLIENT, *IN_THE_RECIPES)
+
+def shown(name: str) -> tuple[str, ...]:
+    """The schedule that a search has found the fault with."""
+    return (f"{TESTS}test_named_seeds.py::test_a_schedule_that_has_shown_a_fault_of_ours_shows_none[{name}]",)
+
+
+# Faults that were ours once, and that a search has found.
+ONCE_OURS = (
+    Mutation(
+        "queue-doubt-told-to-nobody",
+        f"{RECIPES}queue.py",
+        "            elif taking.doubt:\n",
+        "            elif taking.doubt and taking.taken:\n",
+        "an entry that a cancelled get may have taken is named by nobody",
+        shown("queue-doubt-told-to-nobody"),
+    ),
+    Mutation(
+        "double-barrier-counts-a-member-twice",
+        f"{RECIPES}double_barrier.py",
+        "        for leftover in sorted(self._leftovers):\n",
+        "        for leftover in sorted(self._leftovers)[:0]:\n",
+        "who gave up and comes again is counted with the node it left behind",
+        shown("double-barrier-counts-a-member-twice"),
+    ),
+    Mutation(
+        "lost-write-looked-up-for-too-short-a-time",
+        f"{CLIENT}_session/core.py",
+        "        return lost.since + self.timers.timeout if lost.interruptions >= MOST_INTERRUPTIONS else None\n",
+        "        return lost.since + self.timers.timeout\n",
+        "a lost write is called unknown while its session may be resumed",
+        shown("lost-write-looked-up-for-too-short-a-time"),
+    ),
+    Mutation(
+        "lost-write-looked-up-too-seldom",
+        f"{CLIENT}_session/machine.py",
+        "MOST_INTERRUPTIONS = 10\n",
+        "MOST_INTERRUPTIONS = 4\n",
+        "a lost write is called unknown after four connections that end in the middle of the questions",
+        shown("lost-write-looked-up-too-seldom"),
+    ),
+    Mutation(
+        "lost-create-below-an-exhausted-parent",
+        f"{CLIENT}_session/recovery.py",
+        " and (stat.cversion + stat.num_children) % 2**32 != EXHAUSTED\n",
+        "\n",
+        "a parent whose numbers are exhausted, and whose pzxid stands still, is believed to have no new child",
+        shown("lost-create-below-an-exhausted-parent"),
+    ),
+    Mutation(
+        "semaphore-forgets-its-second-watch",
+        f"{RECIPES}semaphore.py",
+        "                    await port.shielded(_close_all(watches))\n",
+        "                    for watch in watches:\n"
+        "                        await port.shielded(_close_all((watch,)))\n",
+        "a waiter that is cancelled again while it closes one watch leaves the other behind",
+        shown("semaphore-forgets-its-second-watch"),
+    ),
+)
+
+MUTATIONS = (*IN_THE_CLIENT, *IN_THE_RECIPES, *ONCE_OURS)

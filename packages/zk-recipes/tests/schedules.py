@@ -1,8 +1,8 @@
 """Which schedules a search tries: how many of them, from which on, and in which portions.
 
 ZK_SIM_SCHEDULES: of each search, 1,000 where nothing is said.   ZK_SIM_FIRST: the first of them, 0; so that a long
-campaign can be tried in rounds.   A schedule is known by its number, which is the seed of its world: to try the one that
-a failure names again, say ZK_SIM_FIRST=216 ZK_SIM_SCHEDULES=1 (and ZK_SIM_RECORD=1 to see every message).
+campaign can be tried in rounds.   A schedule is known by its number, which is the seed of its world: to try one
+that a failure names again, say ZK_SIM_FIRST=216 ZK_SIM_SCHEDULES=1 (and ZK_SIM_RECORD=1 to see every message).
 """
 
 from __future__ import annotations

@@ -321,11 +321,6 @@ def test_a_member_that_gave_up_and_comes_again_counts_once(monkeypatch: pytest.M
     world.finish(body())
 
 
-@pytest.mark.parametrize("seed", [1163])
-def test_the_impatient_are_counted_once(seed: int) -> None:
-    search(seed, impatient=True)
-
-
 def test_one_too_many_waits_for_the_next_round() -> None:
     world = DataWorld(0, 4)
 
