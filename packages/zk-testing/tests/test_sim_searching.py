@@ -12,7 +12,16 @@ from naive_election import elect
 from pytest_runs import run_pytest
 
 from zk_client import AsyncClient
-from zk_testing.sim import NO_FAULTS, Faults, Simulation, SimulationFailedError, StuckError, search, simulate
+from zk_testing.sim import (
+    NO_FAULTS,
+    Faults,
+    Simulation,
+    SimulationFailedError,
+    StuckError,
+    search,
+    searching,
+    simulate,
+)
 
 CUTS = Faults(rate=0.1, limit=6, kinds=("cut", "hang", "freeze"), troubles=0)
 
@@ -123,6 +132,26 @@ def test_of_many_faults_those_are_left_that_none_can_be_spared_of() -> None:
     assert failure.found_with is not None and failure.found_with > 15
     assert sorted(name.partition("#")[0] for name, _ in failure.faults) == ["p12", "p3", "p5", "p9"]
     assert failure.fewest and failure.repeated
+
+
+def test_a_failure_of_long_runs_is_made_smaller_in_so_many_steps_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(searching, "_MOST_STEPS", 3000)
+    runs = 0
+
+    async def main(sim: Simulation) -> None:
+        nonlocal runs
+        runs += 1
+        async with AsyncClient(sim.hosts, 10.0) as zk:
+            for _ in range(50):
+                await zk.exists("/")
+        for _ in range(500):
+            await asyncio.sleep(0.05)
+        assert len(sim.faults_struck) < 4
+
+    with pytest.raises(SimulationFailedError, match="enough for this, and fewer may be") as caught:
+        search(main, [1], faults=Faults(rate=0.5, limit=8, kinds=("cut",), troubles=0))
+    assert not caught.value.fewest
+    assert 3 <= runs <= 6
 
 
 def test_what_does_not_fail_again_is_said_to_be_decided_by_something_else() -> None:

@@ -23,7 +23,9 @@ __all__ = ["chosen", "search", "simulate"]
 T = TypeVar("T")
 Main = Callable[[Simulation], Coroutine[Any, Any, T]]
 
-_MOST_ATTEMPTS = 100  # runs that a failure is made smaller in
+# What a failure is made smaller in: so many runs, and so many steps of them all, which is a minute or two.
+_MOST_ATTEMPTS = 100
+_MOST_STEPS = 2_000_000
 
 
 class Chosen:
@@ -67,25 +69,44 @@ def _search(
     __tracebackhide__ = True  # pytest shows the user's code only
     count = 0
     for seed in seeds:
-
-        def run(only: frozenset[str] | None, *, recording: bool = False, seed: int = seed) -> None:
-            Simulation(
-                seed,
-                servers=servers,
-                settings=settings,
-                faults=faults,
-                only=only,
-                time_limit=time_limit,
-                recording=recording,
-            ).run(main)
-
-        found = _failure(run, None)
+        runs = _Runs(main, seed, servers, settings, faults, time_limit)
+        found = runs.failure(None)
         if found is not None:
-            failure = _smallest(run, found)
+            failure = _smallest(runs, found)
             failure.again = again.format(seed)
             raise failure.with_traceback(None) from failure.__cause__
         count += 1
     return count
+
+
+class _Runs:
+    """The runs of one seed.   steps: of all of them."""
+
+    def __init__(
+        self,
+        main: Main[Any],
+        seed: int,
+        servers: int,
+        settings: Settings | EnsembleSettings | None,
+        faults: Faults,
+        time_limit: float,
+    ) -> None:
+        self.steps = 0
+        self._main = main
+        self._make = functools.partial(
+            Simulation, seed, servers=servers, settings=settings, faults=faults, time_limit=time_limit
+        )
+
+    def failure(self, only: frozenset[str] | None, *, recording: bool = False) -> SimulationFailedError | None:
+        """Run once, with these faults alone; how it failed, if it did."""
+        simulation = self._make(only=only, recording=recording)
+        try:
+            simulation.run(self._main)
+        except SimulationFailedError as failure:
+            return failure
+        finally:
+            self.steps += simulation.loop.steps
+        return None
 
 
 def simulate(
@@ -152,45 +173,40 @@ def _command() -> str:
     return "pytest --zk-seed {}"
 
 
-def _smallest(run: Callable[..., None], first: SimulationFailedError) -> SimulationFailedError:
+def _smallest(runs: _Runs, first: SimulationFailedError) -> SimulationFailedError:
     """The failure with the fewest faults, and its timeline.
 
-    They are taken away by halves, then by quarters, in the end one by one, until none can be spared.
+    They are taken away by halves, then by quarters, in the end one by one, until none can be spared, or it has taken
+    as much as it may.
     """
     failure = first
     attempts = 0
+
+    def may_go_on() -> bool:
+        return attempts < _MOST_ATTEMPTS and runs.steps < _MOST_STEPS
+
     needed = False  # each of those that are left
     size = max(1, len(first.faults) // 2)
-    while failure.faults and not needed and attempts < _MOST_ATTEMPTS:
+    while failure.faults and not needed and may_go_on():
         spared = False
         place = len(failure.faults)
-        while place > 0 and attempts < _MOST_ATTEMPTS:
+        while place > 0 and may_go_on():
             names = [name for name, _ in failure.faults]
             start = max(0, place - size)
             attempts += 1
-            smaller = _failure(run, frozenset(names[:start] + names[place:]))
+            smaller = runs.failure(frozenset(names[:start] + names[place:]))
             if smaller is not None and _kind(smaller) == _kind(first):
                 failure, spared = smaller, True
             place = min(start, len(failure.faults))
-        needed = size == 1 and not spared and attempts < _MOST_ATTEMPTS
+        needed = size == 1 and not spared and place <= 0
         size = max(1, size // 2)
-    final = _failure(run, frozenset(name for name, _ in failure.faults), recording=True)
+    final = runs.failure(frozenset(name for name, _ in failure.faults), recording=True)
     if final is None or _kind(final) != _kind(first):
         final = failure
         final.repeated = False
     final.found_with = len(first.faults)
     final.fewest = needed or not failure.faults
     return final
-
-
-def _failure(
-    run: Callable[..., None], only: frozenset[str] | None, *, recording: bool = False
-) -> SimulationFailedError | None:
-    try:
-        run(only, recording=recording)
-    except SimulationFailedError as failure:
-        return failure
-    return None
 
 
 def _kind(failure: SimulationFailedError) -> tuple[type[SimulationFailedError], type[BaseException | None]]:
