@@ -138,20 +138,20 @@ def test_a_failure_of_long_runs_is_made_smaller_in_so_many_steps_and_no_more(mon
     monkeypatch.setattr(searching, "_MOST_STEPS", 3000)
     runs: list[int] = []
 
-    async def poll(sim: Simulation) -> None:
+    async def read(sim: Simulation) -> None:
         async with AsyncClient(sim.hosts, 10.0) as zk:
             for _ in range(50):
                 await zk.exists("/")
+
+    async def main(sim: Simulation) -> None:
+        runs.append(sim.seed)
+        await sim.start("p", lambda: read(sim), may_raise=Exception).ended.wait()
         for _ in range(500):
             await asyncio.sleep(0.05)
         assert len(sim.faults_struck) < 3
 
-    async def main(sim: Simulation) -> None:
-        runs.append(sim.seed)
-        sim.start("p", lambda: poll(sim))
-
     with pytest.raises(SimulationFailedError, match="enough for this, and fewer may be") as caught:
-        search(main, range(20), faults=Faults(rate=0.5, limit=8, kinds=("freeze",), troubles=0))
+        search(main, range(20), faults=Faults(rate=0.5, limit=8, kinds=("cut",), troubles=0))
     assert not caught.value.fewest
     assert 3 <= runs.count(caught.value.seed) <= 6
 
