@@ -291,6 +291,10 @@ class SimulatedClient:
         """The session's id."""
         return self.zk.port.session_id
 
+    def has(self, session_id: int | None) -> bool:
+        """Whether a session is still its own, and is known to be neither expired nor closed."""
+        return session_id is not None and self.session_id == session_id and session_id in self._world.sessions()
+
     @property
     def state(self) -> SessionState:
         """The session's state."""

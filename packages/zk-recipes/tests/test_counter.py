@@ -66,7 +66,7 @@ def search(seed: int, counter_type: MakeCounter = AsyncCounter, faults: Faults =
             except UndecidedError:
                 counted[digit] = {0, 1}
                 doubts += 1
-                assert session is None or not world.server.is_alive(session), "in doubt while the session lives"
+                assert not client.has(session), "in doubt while the session lives"
             except RecipeTimeoutError:
                 counted[digit] = {0}
             await world.sim.sleep(world.sim.between(0.0, 0.05))

@@ -83,9 +83,6 @@ def search(seed: int, queue_type: type[AsyncQueue] = AsyncQueue, faults: Faults 
     producing = 1
     doubts: list[bytes] = []
 
-    def alive(client: Client, session: int | None) -> bool:
-        return session is not None and client.session_id == session and world.server.is_alive(session)
-
     async def put(client: Client, number: int) -> None:
         nonlocal producing
         queue = queue_type(client, PATH)
@@ -99,7 +96,7 @@ def search(seed: int, queue_type: type[AsyncQueue] = AsyncQueue, faults: Faults 
                 allowed[value] = {0, 1}
             except UndecidedError:
                 allowed[value] = {0, 1}
-                assert not alive(client, session), "in doubt while the session lives"
+                assert not client.has(session), "in doubt while the session lives"
             await sim.sleep(sim.between(0.0, 0.05))
         producing -= 1
 
@@ -114,7 +111,7 @@ def search(seed: int, queue_type: type[AsyncQueue] = AsyncQueue, faults: Faults 
                 continue
             except UndecidedError as error:
                 doubts.append(error.data or b"")
-                assert not alive(client, session), "in doubt while the session lives"
+                assert not client.has(session), "in doubt while the session lives"
                 continue
             if value is None:
                 idle += not producing

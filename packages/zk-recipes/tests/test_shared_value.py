@@ -76,7 +76,7 @@ def search(seed: int, value_type: type[AsyncSharedValue] = AsyncSharedValue, fau
             except CancelledByTestError:
                 pass
             except UndecidedError:
-                assert session is None or not world.server.is_alive(session), "in doubt while the session lives"
+                assert not client.has(session), "in doubt while the session lives"
             await sim.sleep(sim.between(0.0, 0.05))
         done.append(number)
 
