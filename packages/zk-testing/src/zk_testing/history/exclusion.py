@@ -68,7 +68,7 @@ def fairness(operations: Iterable[Operation]) -> Verdict:
     count = 0
     for key, own in keys.items():
         granted = [one for one in own if one.ok and one.result is not False and one.place is not None]
-        granted.sort(key=lambda one: one.last)
+        granted.sort(key=lambda one: (one.last, _place(one)))
         count += len(granted)
         furthest: Operation | None = None
         for one in granted:
@@ -147,15 +147,14 @@ def _limit_at(
     limits: list[tuple[float, float, float, Operation]], start: Operation, first: float
 ) -> tuple[float, list[Operation]]:
     """The greatest limit that may have been in force while somebody was let in, and what set it."""
-    most = first
-    shown: list[Operation] = []
-    for _, last, number, operation in reversed([one for one in limits if one[0] <= start.last]):
-        if not shown or number > most:
+    possible = [one for one in limits if one[0] <= start.last]
+    # What was set for certain before: of these the last to begin has replaced all that had ended when it began.
+    replaced = max((begin for begin, last, _, _ in possible if last < start.begin), default=-math.inf)
+    most, shown = (first, []) if replaced == -math.inf else (-math.inf, list[Operation]())
+    for _, last, number, operation in possible:
+        if last >= replaced and number > most:
             most, shown = number, [operation]
-        if last < start.begin:
-            return most, shown
-    # None was set for certain before: the first may have been in force still.
-    return (most, shown) if most >= first and shown else (first, [])
+    return most, shown
 
 
 def _has(operations: list[Operation], kind: str) -> bool:
