@@ -12,7 +12,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator
 
 from . import kinds
-from .operation import Ending, Operation
+from .operation import Ending, Operation, UnfitOperationError, is_whole
 from .searching import by_key
 from .verdict import Verdict, Violation, verdict_of, violation
 
@@ -137,9 +137,8 @@ def _waits_to_enter(
 
 def _needed(one: Operation, members: int | None) -> int:
     needed = one.argument if one.argument is not None else members
-    if not isinstance(needed, int):
-        message = f"how many members does this need? Give it as the argument, or as `members`:\n{one}"
-        raise ValueError(message)
+    if not is_whole(needed):
+        raise UnfitOperationError(one, "how many members does this need? Give it as the argument, or as `members`")
     return needed
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 from . import kinds
 from .holding import BEGINS, Hold, holds_of, overlaps, tokens, uses
-from .operation import Ending, Operation
+from .operation import Ending, Operation, UnfitOperationError, is_whole
 from .searching import by_key
 from .verdict import Verdict, Violation, verdict_of, violation
 
@@ -121,9 +121,8 @@ def _beyond(key: str, operations: list[Operation], limit: float) -> Iterable[Vio
     for operation in operations:
         if operation.kind == kinds.LIMIT and operation.ending is not Ending.FAILED:
             number = operation.argument
-            if not isinstance(number, int):
-                message = f"a limit is a whole number:\n{operation}"
-                raise ValueError(message)
+            if not is_whole(number):
+                raise UnfitOperationError(operation, "a limit is a whole number")
             limits.append((operation.begin, operation.last, number, operation))
     limits.sort(key=lambda one: one[0])
     inside: list[tuple[float, int, Hold]] = []

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from typing import Literal, NamedTuple, TypeAlias
 
 from . import kinds
-from .operation import Ending, Operation, Value
+from .operation import Ending, Operation, UnfitOperationError, Value
 from .searching import by_key
 from .verdict import Verdict, Violation, verdict_of, violation
 
@@ -32,7 +32,7 @@ def queue(operations: Iterable[Operation], *, order: Order = "none", drained: bo
     None where the queue was empty), "contents" (result: all values that were inside).
     order: "fifo": what was put later comes later; "priority": the same among equals, and the more urgent first.
     drained: whether the queue must be empty after the last operation.
-    Raises ValueError for "contents" whose result is no list.
+    Raises ValueError for "contents" whose result is no list, and for an "enqueue" of None.
     """
     keys = by_key(operations, _QUEUE)
     found: list[Violation] = []
@@ -66,6 +66,8 @@ class _Queue:
         self.doubts: list[float] = []  # begins of the dequeues of unknown outcome
         for operation in sorted(operations, key=lambda operation: operation.begin):
             if operation.kind == kinds.ENQUEUE:
+                if operation.argument is None:
+                    raise UnfitOperationError(operation, "what is put is not null: that says empty")
                 if operation.ending is Ending.FAILED:
                     self.failed[operation.argument] = operation
                 else:
@@ -298,8 +300,7 @@ class _Queue:
 
 def _values(look: Operation) -> tuple[Value, ...]:
     if not isinstance(look.result, tuple):
-        message = f"the contents of a queue are a list of values:\n{look}"
-        raise ValueError(message)
+        raise UnfitOperationError(look, "the contents of a queue are a list of values")
     return look.result
 
 
