@@ -180,6 +180,7 @@ def a_reply_to_the_claim_is_lost(make: Make) -> History:
         again = world.begin(other, "dequeue", PATH)
         if done := await world.do(other, "gets", second.get(timeout=30.0), again):
             again.ok(done.value)
+        await world.sim.sleep(1.0)
         world.history.happened("administrator", "contents", PATH, result=entries(world))
 
     return world.play(work())

@@ -122,6 +122,42 @@ def test_what_cannot_be_read_ends_with_2_and_one_line_that_says_why(
     assert line.startswith("cannot check: ") and said in line and line.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("operation", "said"),
+    [
+        (op("a", "cas 1 2", 5, True), "a cas takes the pair (expected, new)"),
+        (op("a", "add 1 2", True), "amounts and sums of a counter are whole numbers"),
+        (op("a", "get 1 2", None, 1.5), "amounts and sums of a counter are whole numbers"),
+        (op("a", "enter 1 2", True), "how many members does this need"),
+        (op("a", "contents 1 2", None, 7), "the contents of a queue are a list"),
+        (op("a", "enqueue 1 2"), "what is put is not null"),
+    ],
+)
+def test_an_operation_that_a_check_cannot_read_ends_with_2_and_one_line_that_says_where(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], operation: Operation, said: str
+) -> None:
+    good = saved(tmp_path, GOOD)
+    bad = saved(tmp_path, [*GOOD, operation], "bad.jsonl")
+    place = 1 + History.load(bad).operations.index(operation)
+    with open(bad, encoding="utf-8") as file:
+        text = file.read()
+    Path(bad).write_text("\n" + text, encoding="utf-8")
+    assert main(["check", good, bad]) == 2
+    out, line = capsys.readouterr()
+    assert out == ""
+    assert line.startswith(f"cannot check: {bad}:{place + 1}: {said}") and line.count("\n") == 1
+    assert operation.kind + "(" in line
+
+
+@pytest.mark.parametrize("option", ["--slack", "--patience"])
+@pytest.mark.parametrize("text", ["nan", "inf", "soon"])
+def test_seconds_that_are_none_are_refused(option: str, text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["check", "run.jsonl", option, text])
+    assert caught.value.code == 2
+    assert f"a number of seconds, not '{text}'" in capsys.readouterr().err
+
+
 def test_what_is_not_decided_ends_with_3(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -242,6 +242,18 @@ def test_a_history_is_saved_and_loaded_of_several_files_together(tmp_path: Path)
 GOOD = {"process": "ada", "kind": "read", "key": "/x", "begin": 1, "end": 2}
 
 
+def nested(depth: int) -> object:
+    value: object = 1
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+def test_lists_within_lists_are_read() -> None:
+    [one] = read_operations([json.dumps(GOOD | {"result": nested(100)})])
+    assert str(one.result).count("(") == 100
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -258,6 +270,12 @@ GOOD = {"process": "ada", "kind": "read", "key": "/x", "begin": 1, "end": 2}
         ({"tokens": 1}, "the fields are process, kind, key, argument, "),
         ({"argument": {"a": 1}}, '"argument" is a value, a list of values, {"bytes": text} or {"base64": text}, not'),
         ({"result": {"base64": "!"}}, '"result" holds bytes as text, or in base64, not'),
+        ({"result": nested(101)}, "lists are nested at most 100 deep, not "),
+        ({"result": nested(600)}, "lists are nested at most 100 deep, not "),
+        ({"begin": nested(600)}, '"begin" is a number of seconds, not '),
+        ({"key": "\ud800"}, "text has no halves of characters, not '\\ud800'"),
+        ({"session": "\ud800"}, "text has no halves of characters, not "),
+        ({"argument": ["\ud800"]}, "text has no halves of characters, not "),
     ],
 )
 def test_a_bad_line_is_named_with_what_it_says_and_what_it_should(
@@ -278,6 +296,9 @@ def test_a_bad_line_is_named_with_what_it_says_and_what_it_should(
         (b"[1]", "a line is one JSON object, not [1]"),
         (b'{"process": "\xff"}', "a line is text in UTF-8, not "),
         (b'{"begin": NaN}', "numbers are finite, not 'NaN'"),
+        (b'{"process": "a", "kind": "b", "key": "c", "begin": 1, "result": 1e999}', "numbers are finite, not 'inf'"),
+        (b'{"process": "a", "kind": "b", "key": "c", "begin": 1, "argument": [-1e999]}', "numbers are finite, not "),
+        (b"[" * 900 + b"]" * 900, "a line is one JSON object, not "),
         (b"[" * 100_000, "a line is one JSON object, not "),
         (b'{"begin": ' + b"9" * 5000 + b"}", "a line is one JSON object, not "),
     ],

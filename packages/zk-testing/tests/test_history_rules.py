@@ -100,6 +100,33 @@ GOOD: dict[str, tuple[Rule, list[Operation]]] = {
         leader,
         [op("a", "lead 1 2", until=3.0), op("b", "lead 2 3", until=4.0), op("a", "renew 4 5", until=6.0)],
     ),
+    "got and given back in one moment": (
+        mutex,
+        [op("a", "acquire 1 2"), op("a", "release 2 3"), op("b", "acquire 1 4")],
+    ),
+    "got, entered again and given back in one moment": (
+        mutex,
+        [
+            op("a", "acquire 1 2", token=1),
+            op("a", "acquire 2 2", token=1),
+            op("a", "release 2.5 3"),
+            op("a", "release 4 5"),
+            op("b", "acquire 1 4", token=2),
+        ],
+    ),
+    "lost, however often it was entered": (
+        mutex,
+        [op("a", "acquire 1 2"), op("a", "acquire 3 4"), op("a", "lost 5 5"), op("b", "acquire 1 6")],
+    ),
+    "lost, however often it was entered under its token": (
+        leader,
+        [
+            op("a", "lead 1 2", token=1),
+            op("a", "lead 3 4", token=1),
+            op("a", "lost 5 5", token=1),
+            op("b", "lead 1 6", token=2),
+        ],
+    ),
     "as many as may": (three, [op(name, "acquire 1 2") for name in "abc"]),
     "the limit rose meanwhile": (
         semaphore,
@@ -108,6 +135,14 @@ GOOD: dict[str, tuple[Rule, list[Operation]]] = {
     "holders stay when the limit sinks": (
         semaphore,
         [op("k", "limit 0 0", 2), op("a", "acquire 1 2"), op("b", "acquire 1 2"), op("k", "limit 3 4", 1)],
+    ),
+    "a limit that may have come late": (
+        semaphore,
+        [op("k", "limit 0 0?", 2), op("k", "limit 1 2", 1), op("a", "acquire 3 4"), op("b", "acquire 3 5")],
+    ),
+    "one after the other in one moment": (
+        fairness,
+        [op("a", "acquire 0 5", place=2), op("b", "acquire 1 5", place=1)],
     ),
     "in the order of places": (fairness, [op("a", "acquire 1 5", place=1), op("b", "acquire 0 9", place=2)]),
     "who gave up is passed": (fairness, [op("a", "acquire 1 5!", place=1), op("b", "acquire 0 9", place=2)]),
@@ -120,6 +155,33 @@ GOOD: dict[str, tuple[Rule, list[Operation]]] = {
     "an unknown taker may have it": (
         drained,
         [op("a", "enqueue 1 2", 7), op("b", "dequeue 1 2?"), op("b", "dequeue 3 4", None, None)],
+    ),
+    "an unknown taker may have it at the last moment": (
+        queue,
+        [op("a", "enqueue 1 2", 7), op("c", "dequeue 3 4", None, None), op("b", "dequeue 4 5?")],
+    ),
+    "an unknown taker may have it before somebody has looked": (
+        queue,
+        [op("a", "enqueue 1 2", 7), op("c", "contents 3 4", None, ()), op("b", "dequeue 4 5?")],
+    ),
+    "seen, taken, and called empty in one moment": (
+        queue,
+        [
+            op("a", "enqueue 1 2", 7),
+            op("b", "dequeue 3 4?"),
+            op("c", "dequeue 5 6", None, None),
+            op("d", "contents 6 6", None, (7,)),
+        ],
+    ),
+    "empty between two": (
+        queue,
+        [
+            op("a", "enqueue 1 2", 7),
+            op("b", "dequeue 4 5", None, 7),
+            op("c", "dequeue 3 6", None, None),
+            op("a", "enqueue 4 4", 8),
+            op("b", "dequeue 8 9", None, 8),
+        ],
     ),
     "equal values, as many as were put": (
         queue,
@@ -183,6 +245,53 @@ GOOD: dict[str, tuple[Rule, list[Operation]]] = {
     "waits for one that is up again": (
         barrier,
         [op("k", "raise 1 2"), op("k", "remove 3 4"), op("k", "raise 5 6"), op("a", "pass 5 -")],
+    ),
+    "waits for one that may have been raised": (barrier, [op("k", "raise 1 2?"), op("a", "pass 3 -")]),
+    "one who gave up may have been counted": (
+        double_barrier,
+        [op("a", "enter 1 5", 2, False), op("b", "enter 4 4.5", 2)],
+    ),
+    "waits to enter for one who may not have come": (
+        double_barrier,
+        [op("a", "enter 1 -", 2), op("b", "enter 1 2?", 2)],
+    ),
+    "waits to enter again, and the others are still leaving": (
+        double_barrier,
+        [
+            op("a", "enter 1 2", 2),
+            op("b", "enter 1 2", 2),
+            op("a", "leave 3 4"),
+            op("b", "leave 3 6"),
+            op("a", "enter 5 -", 2),
+        ],
+    ),
+    "waits to leave, and one may be inside": (
+        double_barrier,
+        [op("a", "enter 1 2", 2), op("b", "enter 1 2?", 2), op("a", "leave 3 -")],
+    ),
+    "waits to leave, and one may not have left": (
+        double_barrier,
+        [op("a", "enter 1 2", 2), op("b", "enter 1 2", 2), op("b", "leave 3 4?"), op("a", "leave 3 -")],
+    ),
+    "told of a loss when it was out": (
+        double_barrier,
+        [
+            op("a", "enter 1 2", 2),
+            op("b", "enter 1 2", 2),
+            op("a", "leave 3 4"),
+            op("b", "leave 3 4"),
+            op("a", "lost 5 5"),
+            op("a", "enter 6 7", 2),
+            op("b", "enter 6 7", 2),
+        ],
+    ),
+    "told of a loss before it entered": (
+        double_barrier,
+        [op("a", "enter 1 2!", 2), op("a", "lost 3 3"), op("a", "enter 4 5", 2), op("b", "enter 4 5", 2)],
+    ),
+    "lost while it entered": (
+        double_barrier,
+        [op("a", "enter 1 4", 2), op("b", "enter 1 2", 2), op("a", "lost 3 3"), op("b", "leave 5 6")],
     ),
     "all enter, all leave": (
         double_barrier,
@@ -333,6 +442,40 @@ BAD: dict[str, tuple[Rule, list[Operation], str, set[str]]] = {
         "it was called empty while 7 was inside",
         {"a", "b"},
     ),
+    "called empty while one after the other was inside": (
+        queue,
+        [
+            op("a", "enqueue 1 2", 7),
+            op("c", "dequeue 3 6", None, None),
+            op("a", "enqueue 3 4", 8),
+            op("b", "dequeue 5 6", None, 7),
+            op("d", "dequeue 7 8", None, 8),
+        ],
+        "it was called empty while 7, then 8 was inside",
+        set("abcd"),
+    ),
+    "called empty, and came out later, whatever the unknown one took": (
+        queue,
+        [
+            op("a", "enqueue 1 2", 7),
+            op("b", "dequeue 3 4?"),
+            op("c", "dequeue 5 6", None, None),
+            op("d", "dequeue 7 8", None, 7),
+        ],
+        "it was called empty while 7 was inside",
+        set("acd"),
+    ),
+    "overlooked, and came out later, whatever the unknown one took": (
+        queue,
+        [
+            op("a", "enqueue 1 2", 7),
+            op("b", "dequeue 3 4?"),
+            op("c", "contents 5 6", None, ()),
+            op("d", "dequeue 7 8", None, 7),
+        ],
+        "7 was inside, and not when somebody looked",
+        set("acd"),
+    ),
     "called empty by one who could not have known": (
         queue,
         [
@@ -383,6 +526,24 @@ BAD: dict[str, tuple[Rule, list[Operation], str, set[str]]] = {
         [op("k", "raise 1 2"), op("a", "pass 3 -"), op("k", "remove 5 6")],
         "a waits for ever at a barrier that was removed",
         set("ak"),
+    ),
+    "waits for one that never was": (
+        barrier,
+        [op("k", "raise 1 2!"), op("a", "pass 3 -")],
+        "a waits for ever at a barrier that was never raised",
+        {"a"},
+    ),
+    "waits to enter where all wait": (
+        double_barrier,
+        [op("a", "enter 1 -", 2), op("b", "enter 2 -", 2)],
+        "a waits for ever to enter: all 2 had come",
+        {"a", "b"},
+    ),
+    "waits to enter, and who needed it went in and out": (
+        double_barrier,
+        [op("a", "enter 1 4", 2), op("b", "enter 1 -", 2), op("a", "leave 5 6")],
+        "b waits for ever to enter, and a did: all 2 had come",
+        {"a", "b"},
     ),
     "entered alone": (
         double_barrier,

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from . import kinds
-from .operation import Ending, Operation
+from .operation import Ending, Operation, UnfitOperationError, is_whole
 from .searching import by_key
 from .verdict import Verdict, Violation, verdict_of, violation
 
@@ -83,7 +83,9 @@ def _waits_for_nothing(
 ) -> Iterator[Violation]:
     last = max((remove for remove in removes if remove.ok), key=lambda remove: remove.last, default=None)
     again = [up for up in operations if up.kind == kinds.RAISE and up.ending is not Ending.FAILED]
-    if last is not None and all(up.last < last.begin for up in again):
+    if not again:
+        yield violation(key, f"{one.process} waits for ever at a barrier that was never raised", one)
+    elif last is not None and all(up.last < last.begin for up in again):
         yield violation(key, f"{one.process} waits for ever at a barrier that was removed", one, last)
 
 
@@ -91,51 +93,86 @@ def _waits_for_nothing(
 
 
 def _entering(key: str, operations: list[Operation], members: int | None) -> Iterator[Violation]:
-    enters = [one for one in operations if one.kind == kinds.ENTER]
-    came = [one for one in enters if one.ending is not Ending.FAILED and one.result is not False]
-    begins = sorted(one.begin for one in came)
-    outs = sorted(one.last for one in operations if one.kind in _OUT and one.ok and one.result is not False)
-    for one in enters:
-        needed = one.argument if one.argument is not None else members
-        if not isinstance(needed, int):
-            message = f"how many members does this need? Give it as the argument, or as `members`:\n{one}"
-            raise ValueError(message)
+    operations = sorted(operations, key=lambda one: one.begin)
+    enters = [(one, _needed(one, members)) for one in operations if one.kind == kinds.ENTER]
+    came = _comings(operations, _is_out)
+    begins = [one.begin for one, _ in came]
+    # Who did not get in was there until it gave up.
+    gone = sorted(one.last if one.result is False else math.inf if out is None else out.last for one, out in came)
+    full: list[tuple[Operation, int]] = []  # who entered with just as many there as it needed
+    for one, needed in enters:
         if one.ok and one.result is not False:
-            there = bisect_right(begins, one.last) - bisect_left(outs, one.begin)
+            there = bisect_right(begins, one.last) - bisect_left(gone, one.begin)
             if there < needed:
-                others = [other for other in came if other.begin <= one.last][-needed:]
+                others = [other for other, _ in came if other.begin <= one.last][-needed:]
                 yield violation(key, f"{one.process} entered with {there} of {needed} there", *others, one)
-        elif one.end is None:
-            # Those who came to this round: they began before it could have ended, and were not out when it began.
-            others = [other for other in came if other is not one and not _is_out(other, operations, one.begin)]
-            inside = [other for other in others if other.ok]
-            if len(others) + 1 >= needed and inside:
-                sentence = f"{one.process} waits for ever to enter, and {inside[0].process} did: all {needed} had come"
-                yield violation(key, sentence, one, *others)
-            elif len(others) + 1 >= needed:
-                yield violation(key, f"{one.process} waits for ever to enter: all {needed} had come", one, *others)
+            elif there == needed:
+                full.append((one, needed))
+    stays = [
+        one
+        for one, out in _comings(operations, _may_be_out)
+        if out is None and (one.end is None or one.ok) and one.result is not False
+    ]
+    for one, needed in enters:
+        if one.end is None:
+            yield from _waits_to_enter(key, one, needed, [] if one not in stays else full, stays)
 
 
-def _is_out(one: Operation, operations: list[Operation], when: float) -> bool:
-    return any(
-        out.process == one.process and out.kind in _OUT and out.begin >= one.begin and out.last < when
-        for out in operations
-    )
+def _waits_to_enter(
+    key: str, one: Operation, needed: int, full: list[tuple[Operation, int]], stays: list[Operation]
+) -> Iterator[Violation]:
+    """Whoever never entered, though another one did who needed it, or though enough others came and stayed."""
+    for other, number in full:
+        if other.process != one.process and one.begin <= other.last:
+            sentence = f"{one.process} waits for ever to enter, and {other.process} did: all {number} had come"
+            yield violation(key, sentence, one, other)
+            return
+    others = {other.process: other for other in stays if other.process != one.process}
+    if len(others) + 1 >= needed:
+        inside = [other.process for other in others.values() if other.ok]
+        did = f", and {inside[0]} did" if inside else ""
+        sentence = f"{one.process} waits for ever to enter{did}: all {needed} had come"
+        yield violation(key, sentence, one, *others.values())
+
+
+def _needed(one: Operation, members: int | None) -> int:
+    needed = one.argument if one.argument is not None else members
+    if not is_whole(needed):
+        raise UnfitOperationError(one, "how many members does this need? Give it as the argument, or as `members`")
+    return needed
+
+
+def _is_out(one: Operation) -> bool:
+    return one.kind in _OUT and one.ok and one.result is not False
+
+
+def _may_be_out(one: Operation) -> bool:
+    return one.kind in _OUT and one.ending is not Ending.FAILED
+
+
+def _is_leaving(one: Operation) -> bool:
+    return _is_out(one) or (one.kind == kinds.LEAVE and one.end is None)
+
+
+def _comings(
+    operations: list[Operation], is_out: Callable[[Operation], bool]
+) -> list[tuple[Operation, Operation | None]]:
+    """Who may have come, in the order of the begins, each with what it did next by which it went out again."""
+    next_out: dict[str, Operation] = {}
+    found: list[tuple[Operation, Operation | None]] = []
+    for one in sorted(operations, key=lambda one: one.begin)[::-1]:  # of one moment the last first
+        if is_out(one):
+            next_out[one.process] = one
+        elif one.kind == kinds.ENTER and one.ending is not Ending.FAILED:
+            found.append((one, next_out.get(one.process)))
+    return found[::-1]
 
 
 def _leaving(key: str, operations: list[Operation]) -> Iterator[Violation]:
-    outs: dict[str, list[float]] = {}
-    for one in operations:
-        if one.kind in _OUT and one.ending is not Ending.FAILED:
-            outs.setdefault(one.process, []).append(one.begin)
-    for times in outs.values():
-        times.sort()
     inside: list[tuple[float, float, Operation]] = []  # from, to, enter
-    for one in operations:
-        if one.kind == kinds.ENTER and one.ok and one.result is not False:
-            times = outs.get(one.process, [])
-            place = bisect_left(times, one.last)
-            inside.append((one.last, times[place] if place < len(times) else math.inf, one))
+    for one, out in _comings(operations, _may_be_out):
+        if one.ok and one.result is not False:
+            inside.append((one.last, math.inf if out is None else out.begin, one))
     inside.sort(key=lambda stay: stay[0])
     leaves = [one for one in operations if one.kind == kinds.LEAVE and one.ok and one.result is not False]
     longest: tuple[float, float, Operation] | None = None
@@ -156,6 +193,11 @@ def _leaving(key: str, operations: list[Operation]) -> Iterator[Violation]:
                 yield violation(key, f"{leave.process} left while {found[2].process} was inside", found[2], leave)
                 break
     stuck = [one for one in operations if one.kind == kinds.LEAVE and one.end is None]
-    for one in stuck:
-        if all(to < math.inf or stay.process == one.process for _, to, stay in inside):
-            yield violation(key, f"{one.process} waits for ever to leave, and nobody is inside", one)
+    if stuck:
+        # Who may have come, and is not known to go, may be inside.
+        may_be_inside = {
+            one.process for one, out in _comings(operations, _is_leaving) if out is None and one.result is not False
+        }
+        for one in stuck:
+            if may_be_inside <= {one.process}:
+                yield violation(key, f"{one.process} waits for ever to leave, and nobody is inside", one)

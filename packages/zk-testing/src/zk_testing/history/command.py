@@ -7,11 +7,14 @@ nothing is violated but something could not be decided.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import math
 import sys
 
 from .checks import CHECKS, Options, check
-from .operation import Value, value_of
+from .lines import read_operations
+from .operation import Operation, UnfitOperationError, Value, value_of
 from .recording import History
 from .sessions import SLACK
 from .verdict import Verdict
@@ -36,8 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--order", choices=["none", "fifo", "priority"], default="none", help="that of a queue")
     parser.add_argument("--drained", action="store_true", help="queues must be empty in the end")
     parser.add_argument("--members", type=int, metavar="N", help="how many a double barrier needs")
-    parser.add_argument("--patience", type=float, metavar="S", help="seconds that what has no timeout may take")
-    parser.add_argument("--slack", type=float, default=SLACK, metavar="S", help="seconds beyond (default: %(default)s)")
+    parser.add_argument("--patience", type=_seconds, metavar="S", help="seconds that what has no timeout may take")
+    parser.add_argument("--slack", type=_seconds, default=SLACK, metavar="S", help="seconds beyond (%(default)s)")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -58,6 +61,10 @@ def run(arguments: argparse.Namespace) -> int:
         if not any(verdict.operations for verdict in verdicts):
             message = "no operation in this history is of a kind that a check reads"
             raise ValueError(message)
+    except UnfitOperationError as error:
+        shown = " ".join(str(error.operation).split())
+        print(f"cannot check: {_where(error.operation, arguments.files)}: {error.rule}: {shown}", file=sys.stderr)
+        return UNREADABLE
     except (OSError, TypeError, ValueError) as error:
         print(f"cannot check: {error}", file=sys.stderr)
         return UNREADABLE
@@ -75,6 +82,24 @@ def _initial(text: str) -> Value:
     except ValueError as error:
         message = f"--initial is a value in JSON, not {text!r}"
         raise ValueError(message) from error
+
+
+def _where(operation: Operation, files: list[str]) -> str:
+    """The file and the line of an operation that was read."""
+    for path in files:
+        with open(path, "rb") as file:
+            for number, line in enumerate(file, start=1):
+                if operation in read_operations([line]):
+                    return f"{path}:{number}"
+    return ", ".join(files)
+
+
+def _seconds(text: str) -> float:
+    with contextlib.suppress(ValueError):
+        if math.isfinite(seconds := float(text)):
+            return seconds
+    message = f"a number of seconds, not {text!r}"
+    raise argparse.ArgumentTypeError(message)
 
 
 def _code(verdicts: list[Verdict]) -> int:

@@ -4,14 +4,15 @@ Rule: the situations that `end` returns are all that matter; whatever else may b
 
 Additions without an answer commute. So they are placed at their end, or together, where they are needed to bring the
 sum to one that somebody saw: of those with the same amount the one that ends first, those of unknown outcome last.
-Where no amount is negative the sum never comes back: the smallest sum that somebody under way saw is the next one.
+Where no amount is negative the sum never comes back: the smallest sum that somebody under way saw is the next one. So
+the sums that are seen by somebody under way are kept sorted.
 """
 
 from __future__ import annotations
 
 import math
 from bisect import insort
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -43,7 +44,10 @@ class Counter(Model[Step]):
     def __init__(self, width: int, *, relaxed: bool) -> None:
         super().__init__(width, relaxed=relaxed)
         self._gets: dict[int, int] = {}  # sum: bits
-        self._seen: dict[int, Step] = {}  # additions that saw the sum, by bit
+        self._seen: dict[int, dict[int, int]] = {}  # sum: additions that saw it, amounts by bit
+        self._open_seen = 0
+        self._watched: dict[int, int] = {}  # sum: bits of all under way that saw it, of both kinds
+        self._sums: list[int] = []  # the keys of that, sorted
         self._adds: dict[int, list[tuple[int, int]]] = {}  # amount: (end, bit), sorted
         self._open_adds = 0
         self._maybe: dict[int, int] = {}  # amount: bits of those of unknown outcome
@@ -58,8 +62,11 @@ class Counter(Model[Step]):
         amount = step.amount
         if step.does is Does.GET:
             self._gets[step.value] = self._gets.get(step.value, 0) | bit
+            self._watch(step.value, bit)
         elif end != NEVER and step.does is Does.ADD_SEEN:
-            self._seen[bit] = step
+            self._seen.setdefault(step.value, {})[bit] = amount
+            self._open_seen |= bit
+            self._watch(step.value, bit)
         else:
             if end == NEVER:
                 self._unknown |= bit
@@ -70,39 +77,53 @@ class Counter(Model[Step]):
 
     def end(self, step: Step, bit: int, position: int, situations: Situations) -> Situations:
         found: Situations = set()
-        if step.does is Does.ADD_SEEN:
-            del self._seen[bit]
+        is_get = step.does is Does.GET
+        # An addition goes by the way over sums that somebody saw, without others of its amount: it comes first.
+        goal, without = (None, step.amount) if step.does is Does.ADD else (step.value, None)
+        if not is_get:
+            self._forget(step, bit)
         for situation in situations:
             total, _, done = situation
             if done & bit:
                 found.add((total, -1, done ^ bit))
-            elif step.does is Does.GET:
-                if total == step.value:
-                    found.add(situation)
-                else:
-                    for total, _, done in self._paths(situation, step.value, None):
+            elif is_get and total == goal:
+                found.add(situation)
+            else:
+                for total, _, done in self._paths(situation, goal, without):
+                    if is_get:
                         if done & bit:
                             found.add((total, -1, done ^ bit))
-            elif step.does is Does.ADD_SEEN:
-                for total, _, done in self._paths(situation, step.value, None):
-                    if total == step.value:
+                    elif goal is None or total == goal:
                         found.add((total + step.amount, -1, self._leaving(total, done)))
-            else:
-                # By the way over sums that somebody saw; those without this amount, since it would come first.
-                for total, _, done in self._paths(situation, None, step.amount):
-                    found.add((total + step.amount, -1, self._leaving(total, done)))
-        self._forget(step, bit)
-        if self._rises and (self._gets or self._seen):
-            lowest = self._next(0)
-            return {one for one in found if one[0] <= lowest or one[0] <= self._next(one[2])}
+        if is_get:
+            self._forget(step, bit)
+        if self._rises and self._sums:
+            return {one for one in found if not self._is_past(one[0], one[2])}
         return found
 
+    def _watch(self, total: int, bit: int) -> None:
+        if total not in self._watched:
+            self._watched[total] = 0
+            insort(self._sums, total)
+        self._watched[total] |= bit
+
     def _forget(self, step: Step, bit: int) -> None:
+        total = step.value
         if step.does is Does.GET:
-            self._gets[step.value] ^= bit
-            if not self._gets[step.value]:
-                del self._gets[step.value]
-        elif step.does is Does.ADD:
+            self._gets[total] ^= bit
+            if not self._gets[total]:
+                del self._gets[total]
+        elif step.does is Does.ADD_SEEN:
+            del self._seen[total][bit]
+            self._open_seen ^= bit
+            if not self._seen[total]:
+                del self._seen[total]
+        if step.does is not Does.ADD:
+            self._watched[total] ^= bit
+            if not self._watched[total]:
+                del self._watched[total]
+                self._sums.remove(total)
+        else:
             amount = step.amount
             self._adds[amount] = [entry for entry in self._adds[amount] if entry[1] != bit]
             self._open_adds ^= bit
@@ -114,7 +135,7 @@ class Counter(Model[Step]):
     def _paths(self, start: Situation, goal: int | None, without: int | None) -> list[Situation]:
         """The situations on all ways over sums that somebody under way saw, or to the goal; itself included."""
         found = [start]
-        if not self._gets and not self._seen and goal is None:
+        if (goal is None and not self._sums) or (start[0] == goal and self._rises):
             return found
         known = {start}
         for situation in found:
@@ -132,23 +153,26 @@ class Counter(Model[Step]):
         return found
 
     def _onward(self, total: int, done: int, goal: int | None, without: int | None) -> Iterator[Situation]:
-        targets = {value for value, bits in self._gets.items() if bits & ~done and value != total}
         left = self._leaving(total, done)
-        for bit, step in self._seen.items():
+        for bit, amount in self._seen.get(total, {}).items():
             if not done & bit:
-                if step.value == total:
-                    after = total + step.amount
-                    yield after, -1, self._leaving(after, left | bit)
-                else:
-                    targets.add(step.value)
-        if goal is not None:
-            targets.add(goal)
-        if self._rises and targets:
-            targets = {min(targets)}
-        for target in targets:
-            if target > total or not self._rises:
-                for bits in self._ways(target - total, done, without):
-                    yield target, -1, self._leaving(target, left | bits)
+                after = total + amount
+                yield after, -1, self._leaving(after, left | bit)
+        for target in self._targets(total, done, goal):
+            for bits in self._ways(target - total, done, without):
+                yield target, -1, self._leaving(target, left | bits)
+
+    def _targets(self, total: int, done: int, goal: int | None) -> Collection[int]:
+        """The sums to go to next: the goal, and those that somebody under way saw; the smallest where it only rises."""
+        if not self._rises:
+            targets = {value for value, bits in self._watched.items() if bits & ~done and value != total}
+            return targets if goal is None else targets | {goal}
+        for target in self._sums:
+            if goal is not None and goal <= target:
+                break
+            if target != total and self._watched[target] & ~done:
+                return (target,) if target > total else ()
+        return () if goal is None or goal <= total else (goal,)
 
     def _ways(self, gap: int, done: int, without: int | None) -> Iterator[int]:
         """The choices of additions that make up a difference, as bits to be remembered.
@@ -161,9 +185,12 @@ class Counter(Model[Step]):
             for amount, entries in self._adds.items()
             if amount != without
         }
-        maybe = {amount: left for amount, bits in self._maybe.items() if amount != without and (left := bits & ~done)}
-        if self._rises:
-            maybe = {amount: bits for amount, bits in maybe.items() if amount <= gap}
+        largest = gap if self._rises else math.inf
+        maybe = {
+            amount: left
+            for amount, bits in self._maybe.items()
+            if amount <= largest and amount != without and (left := bits & ~done)
+        }
         if self._is_wide or (len(maybe) == 1 and len(sure) <= 1):
             yield from self._any(gap, sure, maybe)
             return
@@ -236,11 +263,14 @@ class Counter(Model[Step]):
         """One of the additions of unknown outcome, as it is remembered."""
         return 0 if self.relaxed else bits & -bits
 
-    def _next(self, done: int) -> float:
-        """The smallest sum that somebody under way saw."""
-        sums = [value for value, bits in self._gets.items() if bits & ~done]
-        sums += [step.value for bit, step in self._seen.items() if not done & bit]
-        return min(sums, default=math.inf)
+    def _is_past(self, total: int, done: int) -> bool:
+        """Whether somebody under way saw a smaller sum, and is not placed."""
+        for smaller in self._sums:
+            if smaller >= total:
+                break
+            if self._watched[smaller] & ~done:
+                return True
+        return False
 
     def _leaving(self, total: int, done: int) -> int:
         """What is placed when the sum has been this: also all who see it."""
@@ -253,14 +283,9 @@ class Counter(Model[Step]):
 
     def serves(self, one: Situation, other: Situation) -> bool:
         done, others = one[2], other[2]
-        if done & ~others & self._unknown:
-            return False
-        if others & ~done & ~self._unknown:
-            return False
         extra = done & ~others
-        for bit in self._seen:
-            if extra & bit:
-                return False
+        if extra & (self._unknown | self._open_seen) or others & ~done & ~self._unknown:
+            return False
         # One addition more is placed here, and those of unknown outcome that are free instead can be placed for it.
         return (extra & self._open_adds).bit_count() <= 1
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 from . import kinds
 from .holding import BEGINS, Hold, holds_of, overlaps, tokens, uses
-from .operation import Ending, Operation
+from .operation import Ending, Operation, UnfitOperationError, is_whole
 from .searching import by_key
 from .verdict import Verdict, Violation, verdict_of, violation
 
@@ -68,7 +68,7 @@ def fairness(operations: Iterable[Operation]) -> Verdict:
     count = 0
     for key, own in keys.items():
         granted = [one for one in own if one.ok and one.result is not False and one.place is not None]
-        granted.sort(key=lambda one: one.last)
+        granted.sort(key=lambda one: (one.last, _place(one)))
         count += len(granted)
         furthest: Operation | None = None
         for one in granted:
@@ -121,9 +121,8 @@ def _beyond(key: str, operations: list[Operation], limit: float) -> Iterable[Vio
     for operation in operations:
         if operation.kind == kinds.LIMIT and operation.ending is not Ending.FAILED:
             number = operation.argument
-            if not isinstance(number, int):
-                message = f"a limit is a whole number:\n{operation}"
-                raise ValueError(message)
+            if not is_whole(number):
+                raise UnfitOperationError(operation, "a limit is a whole number")
             limits.append((operation.begin, operation.last, number, operation))
     limits.sort(key=lambda one: one[0])
     inside: list[tuple[float, int, Hold]] = []
@@ -147,15 +146,14 @@ def _limit_at(
     limits: list[tuple[float, float, float, Operation]], start: Operation, first: float
 ) -> tuple[float, list[Operation]]:
     """The greatest limit that may have been in force while somebody was let in, and what set it."""
-    most = first
-    shown: list[Operation] = []
-    for _, last, number, operation in reversed([one for one in limits if one[0] <= start.last]):
-        if not shown or number > most:
+    possible = [one for one in limits if one[0] <= start.last]
+    # What was set for certain before: of these the last to begin has replaced all that had ended when it began.
+    replaced = max((begin for begin, last, _, _ in possible if last < start.begin), default=-math.inf)
+    most, shown = (first, []) if replaced == -math.inf else (-math.inf, list[Operation]())
+    for _, last, number, operation in possible:
+        if last >= replaced and number > most:
             most, shown = number, [operation]
-        if last < start.begin:
-            return most, shown
-    # None was set for certain before: the first may have been in force still.
-    return (most, shown) if most >= first and shown else (first, [])
+    return most, shown
 
 
 def _has(operations: list[Operation], kind: str) -> bool:

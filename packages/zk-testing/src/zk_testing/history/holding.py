@@ -4,8 +4,8 @@ Rule: a hold begins when its holder is told that it holds, and ends when it give
 lease ends: between, it acts as the only one. What the server thought meanwhile is not asked.
 
 One process may hold a key several times (a re-entrant lock, leases of a semaphore). What ends a hold ends the one with
-its token, or else the youngest. An ending that failed ends nothing; one of unknown outcome does, for its caller has
-stopped.
+its token, or else the youngest; a loss ends all with its token, or else all. An ending that failed ends nothing; one of
+unknown outcome does, for its caller has stopped. What a process did in one moment was in the order of the begins.
 """
 
 from __future__ import annotations
@@ -56,16 +56,16 @@ def holds_of(operations: Iterable[Operation]) -> list[Hold]:
 
     An "acquire" whose result is False got nothing. A hold whose lease ended before it began is none.
     """
-    moments: list[tuple[float, int, int, Operation]] = []
+    moments: list[tuple[float, float, int, Operation]] = []
     for number, operation in enumerate(operations):
         if operation.kind in BEGINS:
             if operation.ok and operation.result is not False and operation.end is not None:
-                moments.append((operation.end, 2, number, operation))
+                moments.append((operation.end, operation.begin, number, operation))
         elif operation.kind in ENDS:
             if operation.ending is not Ending.FAILED:
-                moments.append((operation.begin, 0, number, operation))
+                moments.append((operation.begin, operation.begin, number, operation))
         elif operation.kind == kinds.RENEW and operation.ok and operation.end is not None:
-            moments.append((operation.end, 1, number, operation))
+            moments.append((operation.end, operation.begin, number, operation))
     moments.sort(key=lambda moment: moment[:3])
     open_: dict[str, list[_Open]] = {}
     found: list[Hold] = []
@@ -83,20 +83,26 @@ def holds_of(operations: Iterable[Operation]) -> list[Hold]:
                 held.first = when
             held.until = math.inf if operation.until is None else operation.until
         else:
-            mine.remove(held)
-            _close(found, held, when, operation)
+            ended = [one for one in mine if _is_meant(one, operation.token)] if operation.kind == kinds.LOST else [held]
+            for one in ended:
+                mine.remove(one)
+                _close(found, one, when, operation)
     for mine in open_.values():
         for held in mine:
             _close(found, held, math.inf, None)
-    found.sort(key=lambda hold: (hold.first, hold.last))
+    found.sort(key=lambda hold: (hold.first, hold.depth, hold.last))
     return found
 
 
 def _meant(mine: list[_Open], token: int | None) -> _Open | None:
     for held in reversed(mine):
-        if token is None or held.start.token in (None, token):
+        if _is_meant(held, token):
             return held
     return None
+
+
+def _is_meant(held: _Open, token: int | None) -> bool:
+    return token is None or held.start.token in (None, token)
 
 
 def _close(found: list[Hold], held: _Open, when: float, stop: Operation | None) -> None:

@@ -11,7 +11,7 @@ from typing import Literal, TypeVar
 
 from . import counters, kinds, registers
 from .explaining import Reasons, explain
-from .operation import Ending, Operation, Value, value_of
+from .operation import Ending, Operation, UnfitOperationError, Value, is_whole, value_of
 from .searching import Model, by_key, decide, events_of
 from .verdict import Verdict, Violation, verdict_of, violation
 
@@ -144,8 +144,8 @@ def _register_steps(
         else:
             pair = operation.argument
             if not isinstance(pair, tuple) or len(pair) != 2 or (ok and not isinstance(operation.result, bool)):
-                message = f"a cas takes the pair (expected, new), and its result is true or false:\n{operation}"
-                raise ValueError(message)
+                rule = "a cas takes the pair (expected, new), and its result is true or false"
+                raise UnfitOperationError(operation, rule)
             expected, new = map(number, pair)
             if ok and not operation.result:
                 step = registers.Step(does.DIFFERS, expected)
@@ -199,9 +199,8 @@ def _counter_steps(operations: Sequence[Operation], returns: str) -> tuple[Parts
         ok = operation.ok
         result = operation.result if ok else None  # of others there is none
         amount = operation.argument if operation.kind == kinds.ADD else 0
-        if not isinstance(amount, int) or not (result is None or isinstance(result, int)):
-            message = f"amounts and sums of a counter are whole numbers:\n{operation}"
-            raise ValueError(message)
+        if not is_whole(amount) or not (result is None or is_whole(result)):
+            raise UnfitOperationError(operation, "amounts and sums of a counter are whole numbers")
         if operation.kind == kinds.GET:
             if result is None:
                 continue

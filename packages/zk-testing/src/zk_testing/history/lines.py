@@ -16,8 +16,8 @@ stands there, and what should.
 | `until`, `timeout` | seconds, or left out |
 | `session` | a whole number or text, or left out |
 
-Bytes are `{"bytes": "text"}` where they are UTF-8, and `{"base64": "..."}` else. Empty lines are passed over. Files may
-be put together by `cat`, if one clock gave their times.
+Bytes are `{"bytes": "text"}` where they are UTF-8, and `{"base64": "..."}` else. Lists are nested at most 100
+deep. Empty lines are passed over. Files may be put together by `cat`, if one clock gave their times.
 """
 
 from __future__ import annotations
@@ -28,12 +28,13 @@ import math
 from collections.abc import Iterable, Iterator
 from typing import cast
 
-from .operation import Ending, Operation, Value
+from .operation import Ending, Operation, Value, is_whole
 
 _TEXT = ("process", "kind", "key")
 _WHOLE = ("token", "version", "place", "priority")
 _SECONDS = ("until", "timeout")
 _FIELDS = frozenset(Operation._fields)
+_DEEPEST = 100  # lists within lists
 _ENDINGS = {ending.value: ending for ending in Ending}
 
 
@@ -72,7 +73,10 @@ def read_operations(lines: Iterable[str | bytes], source: str = "line") -> Itera
 
 class _BadLineError(Exception):
     def __init__(self, seen: object, rule: str) -> None:
-        text = repr(seen)
+        try:
+            text = repr(seen)
+        except RecursionError:
+            text = "what is nested too deeply"
         self.seen = text if len(text) <= 60 else text[:57] + "..."
         self.rule = rule
 
@@ -128,7 +132,15 @@ def _text(fields: dict[str, object], name: str) -> str:
     value = fields.get(name)
     if not isinstance(value, str):
         raise _BadLineError(value, f'"{name}" is text')
-    return value
+    return _unicode(value)
+
+
+def _unicode(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise _BadLineError(text, "text has no halves of characters") from error
+    return text
 
 
 def _seconds(fields: dict[str, object], name: str) -> float | None:
@@ -145,14 +157,16 @@ def _seconds(fields: dict[str, object], name: str) -> float | None:
 
 def _whole(fields: dict[str, object], name: str) -> int | None:
     value = fields.get(name)
-    if value is None or (isinstance(value, int) and not isinstance(value, bool)):
+    if value is None or is_whole(value):
         return value
     raise _BadLineError(value, f'"{name}" is a whole number')
 
 
 def _session(value: object) -> int | str | None:
-    if value is None or (isinstance(value, (int, str)) and not isinstance(value, bool)):
+    if value is None or is_whole(value):
         return value
+    if isinstance(value, str):
+        return _unicode(value)
     raise _BadLineError(value, '"session" is a whole number or text')
 
 
@@ -178,11 +192,17 @@ def _to_json(value: Value) -> object:
     return value
 
 
-def _from_json(value: object, name: str) -> Value:
-    if value is None or isinstance(value, (bool, int, float, str)):
+def _from_json(value: object, name: str, depth: int = 0) -> Value:
+    if value is None or isinstance(value, (bool, int)):
         return value
+    if isinstance(value, str):
+        return _unicode(value)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else _no_constant(str(value))
     if isinstance(value, list):
-        return tuple(_from_json(item, name) for item in cast("list[object]", value))
+        if depth == _DEEPEST:
+            raise _BadLineError(value, f"lists are nested at most {_DEEPEST} deep")
+        return tuple(_from_json(item, name, depth + 1) for item in cast("list[object]", value))
     form = cast("dict[str, object]", value)  # JSON has nothing else
     key, text = next(iter(form.items()), ("", None))
     if len(form) == 1 and isinstance(text, str):

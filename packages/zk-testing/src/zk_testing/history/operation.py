@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from enum import Enum
-from typing import NamedTuple, TypeAlias, cast
+from typing import NamedTuple, TypeAlias, TypeGuard, cast
 
 Value: TypeAlias = "bool | int | float | str | bytes | tuple[Value, ...] | None"
 
@@ -78,6 +78,20 @@ class Operation(NamedTuple):
 
 
 _FACTS = ("token", "until", "session", "version", "place", "priority", "timeout")
+
+
+class UnfitOperationError(ValueError):
+    """A check cannot read an operation of a kind that it knows. operation: which.   rule: what it should be."""
+
+    def __init__(self, operation: Operation, rule: str) -> None:
+        super().__init__(f"{rule}:\n{operation}")
+        self.operation = operation
+        self.rule = rule
+
+
+def is_whole(value: object) -> TypeGuard[int]:
+    """Whether a value is a whole number; true and false are none."""
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def value_of(given: object) -> Value:

@@ -1,7 +1,8 @@
 """Queues: nothing is lost, nothing comes twice, and (where asked for) everything comes in order.
 
 Rule: a sentence is said only where no queue could have done it. An enqueue of unknown outcome may have put its value; a
-dequeue of unknown outcome may have taken one value, any, at any time after its begin.
+dequeue of unknown outcome may have taken one value, any, at any time after its begin. What begins at the moment when
+another ends may have come first.
 
 Values are told apart by being different; of equal ones it is only counted how many there are.
 """
@@ -9,12 +10,12 @@ Values are told apart by being different; of equal ones it is only counted how m
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 from . import kinds
-from .operation import Ending, Operation, Value
+from .operation import Ending, Operation, UnfitOperationError, Value
 from .searching import by_key
 from .verdict import Verdict, Violation, verdict_of, violation
 
@@ -31,7 +32,7 @@ def queue(operations: Iterable[Operation], *, order: Order = "none", drained: bo
     None where the queue was empty), "contents" (result: all values that were inside).
     order: "fifo": what was put later comes later; "priority": the same among equals, and the more urgent first.
     drained: whether the queue must be empty after the last operation.
-    Raises ValueError for "contents" whose result is no list.
+    Raises ValueError for "contents" whose result is no list, and for an "enqueue" of None.
     """
     keys = by_key(operations, _QUEUE)
     found: list[Violation] = []
@@ -45,6 +46,15 @@ def queue(operations: Iterable[Operation], *, order: Order = "none", drained: bo
     return verdict_of("queue", len(keys), sum(map(len, keys.values())), found)
 
 
+class _Stay(NamedTuple):
+    """A value that was inside after one moment and before another. proof: who got it then, or saw it."""
+
+    first: float
+    last: float
+    put: Operation
+    proof: Operation | None
+
+
 class _Queue:
     def __init__(self, key: str, operations: list[Operation]) -> None:
         self.key = key
@@ -56,6 +66,8 @@ class _Queue:
         self.doubts: list[float] = []  # begins of the dequeues of unknown outcome
         for operation in sorted(operations, key=lambda operation: operation.begin):
             if operation.kind == kinds.ENQUEUE:
+                if operation.argument is None:
+                    raise UnfitOperationError(operation, "what is put is not null: that says empty")
                 if operation.ending is Ending.FAILED:
                     self.failed[operation.argument] = operation
                 else:
@@ -94,12 +106,12 @@ class _Queue:
 
     def empty_though_not(self) -> Iterator[Violation]:
         """Answers that the queue is empty while something was inside that nobody can have taken."""
-        pairs = [pair for pair in self._pairs() if pair[0].ok]
+        stays = self._stays()
+        known = {id(stay.put) for stay in stays}
+        yield from self._empty_meanwhile(stays)
+        pairs = [pair for pair in self._pairs() if pair[0].ok and id(pair[0]) not in known]
         came = sorted(pairs, key=lambda pair: pair[0].last)
         gone = sorted((pair for pair in pairs if pair[1] is not None), key=lambda pair: _begin(pair[1]))
-        looked = {value: look for look in self.looks for value in _values(look)}
-        seen = [(put, looked[put.argument]) for put, _ in pairs if put.argument in looked] if self.doubts else []
-        seen = [(put, look) for put, look in seen if len(self.puts[put.argument]) == 1]
         inside: dict[int, _Pair] = {}
         next_come = next_gone = 0
         left: set[int] = set()
@@ -112,12 +124,7 @@ class _Queue:
                 left.add(id(gone[next_gone][0]))
                 inside.pop(id(gone[next_gone][0]), None)
                 next_gone += 1
-            doubts = bisect_left(self.doubts, empty.last)
-            for put, look in seen:
-                # No taker of unknown outcome had it: it was there later.
-                if id(put) in inside and put.last < empty.begin and look.begin >= empty.last:
-                    sentence = f"it was called empty while {put.argument!r} was inside"
-                    yield violation(self.key, sentence, put, empty, look)
+            doubts = bisect_right(self.doubts, empty.last)
             surely: list[_Pair] = []
             for pair in inside.values():
                 if pair[0].last >= empty.begin or len(surely) > doubts:
@@ -134,12 +141,47 @@ class _Queue:
                     *(() if take is None else (take,)),
                 )
 
+    def _stays(self) -> list[_Stay]:
+        """When which values were inside for certain, whatever those of unknown outcome took; by their beginnings."""
+        looked = {value: look for look in self.looks for value in _values(look)}
+        found: list[_Stay] = []
+        for value, [put, *others] in self.puts.items():
+            if others or not put.ok:
+                continue
+            later = [one for one in (*self.takes.get(value, ()), looked.get(value)) if one is not None]
+            proof = max(later, key=lambda one: one.begin, default=None)
+            until = proof.begin if proof is not None else put.last if self.doubts else math.inf
+            if until > put.last:
+                found.append(_Stay(put.last, until, put, proof))
+        return sorted(found, key=lambda stay: stay.first)
+
+    def _empty_meanwhile(self, stays: list[_Stay]) -> Iterator[Violation]:
+        """Answers that the queue is empty at a time when at each moment one value or another was inside."""
+        firsts = [stay.first for stay in stays]
+        longest: list[_Stay] = []  # of the stays so far, the one that ends last
+        for stay in stays:
+            longest.append(stay if not longest or stay.last > longest[-1].last else longest[-1])
+        for empty in self.empties:
+            moment, shown = empty.begin, list[_Stay]()
+            while moment <= empty.last:
+                place = bisect_left(firsts, moment)
+                if not place or longest[place - 1].last <= moment:
+                    break
+                shown.append(longest[place - 1])
+                moment = shown[-1].last
+            else:
+                what = ", then ".join(repr(stay.put.argument) for stay in shown)
+                proofs = [one for stay in shown for one in (stay.put, stay.proof) if one is not None]
+                yield violation(self.key, f"it was called empty while {what} was inside", empty, *proofs)
+
     def lost(self, drained: bool) -> Iterator[Violation]:
         """Values that were put, did not come out, and were not inside when somebody looked."""
         for look in self.looks:
             values = _values(look)
             yield from self._strange(look, values)
             yield from self._missing(look, values)
+            if self.doubts:
+                yield from self._overlooked(look, values)
         if drained:
             yield from self._missing(None, ())
 
@@ -171,12 +213,18 @@ class _Queue:
             taken = sum(take.begin <= end for take in self.takes.get(value, ()))
             if (short := len(sure) - taken - inside.get(value, 0)) > 0:
                 missing += sure[-short:]
-        doubts = len(self.doubts) if look is None else bisect_left(self.doubts, end)
+        doubts = len(self.doubts) if look is None else bisect_right(self.doubts, end)
         if len(missing) > doubts:
             when = "in the end" if look is None else "when somebody looked"
             but = f", and {_number(doubts)} of unknown outcome may have taken something" if doubts else ""
             sentence = f"{_number(len(missing))} put, did not come out, and not inside {when}{but}"
             yield violation(self.key, sentence, *missing[:5], *(() if look is None else (look,)))
+
+    def _overlooked(self, look: Operation, values: tuple[Value, ...]) -> Iterator[Violation]:
+        for stay in self._stays():
+            if stay.first < look.begin and look.last < stay.last and stay.put.argument not in values:
+                sentence = f"{stay.put.argument!r} was inside, and not when somebody looked"
+                yield violation(self.key, sentence, look, *(one for one in (stay.put, stay.proof) if one is not None))
 
     def out_of_order(self, *, by_priority: bool) -> Iterator[Violation]:
         """Values that came out before others that must go first."""
@@ -252,8 +300,7 @@ class _Queue:
 
 def _values(look: Operation) -> tuple[Value, ...]:
     if not isinstance(look.result, tuple):
-        message = f"the contents of a queue are a list of values:\n{look}"
-        raise ValueError(message)
+        raise UnfitOperationError(look, "the contents of a queue are a list of values")
     return look.result
 
 

@@ -91,7 +91,10 @@ class Model(ABC, Generic[StepT]):
             group.sort(key=self.rank)
             best: list[Situation] = []
             for situation in group:
-                if not any(self.serves(other, situation) for other in best):
+                for other in best:
+                    if self.serves(other, situation):
+                        break
+                else:
                     best.append(situation)
             kept.update(best)
         return kept
@@ -172,8 +175,9 @@ def search(model: Model[StepT], events: Sequence[Event[StepT]], states: Collecti
             model.begin(step, bit, position, until)
             continue
         bit = bits.pop(number)
-        situations = model.end(step, bit, position, situations)
-        if len(situations) > FEW:
+        before = situations
+        situations = model.end(step, bit, position, before)
+        if len(situations) > FEW and not _are_known(situations, before, bit):
             situations = model.narrow(situations)
             model.work -= len(situations)
             if model.work < 0:
@@ -188,6 +192,11 @@ def search(model: Model[StepT], events: Sequence[Event[StepT]], states: Collecti
         trail.append((position, situations))
         free.append(bit)
     return None
+
+
+def _are_known(situations: Situations, before: Situations, bit: int) -> bool:
+    """Whether an end brought no situation that was not kept before it, but for the bit: so none is superfluous now."""
+    return situations <= before or all(done & bit for _, _, done in before)
 
 
 def bits_of(mask: int) -> Iterable[int]:
