@@ -200,9 +200,10 @@ def _from_json(value: object, name: str, depth: int = 0) -> Value:
     if isinstance(value, float):
         return value if math.isfinite(value) else _no_constant(str(value))
     if isinstance(value, list):
+        items = cast("list[object]", value)
         if depth == _DEEPEST:
-            raise _BadLineError(value, f"lists are nested at most {_DEEPEST} deep")
-        return tuple(_from_json(item, name, depth + 1) for item in cast("list[object]", value))
+            raise _BadLineError(items, f"lists are nested at most {_DEEPEST} deep")
+        return tuple(_from_json(item, name, depth + 1) for item in items)
     form = cast("dict[str, object]", value)  # JSON has nothing else
     key, text = next(iter(form.items()), ("", None))
     if len(form) == 1 and isinstance(text, str):

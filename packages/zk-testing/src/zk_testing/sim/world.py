@@ -302,9 +302,9 @@ class Simulation:
 
     def _unheard(self) -> list[tuple[str, BaseException]]:
         """What tasks raised that nobody waited for. asyncio tells when it collects them, which is at no moment."""
-        nothing: tuple[type[Exception], ...] = ()
-        owners = [("main", self.loop.strays, nothing)]
-        owners += [(process.name, process.tasks, nothing) for process in self._processes if not process.dead]
+        owners: list[tuple[str, list[asyncio.Task[Any]], tuple[type[Exception], ...]]] = []
+        owners.append(("main", self.loop.strays, ()))
+        owners += [(process.name, process.tasks, ()) for process in self._processes if not process.dead]
         for program in self.programs:
             if not program.process.dead:
                 owners.append((program.name, program.process.tasks, program.may_raise))
