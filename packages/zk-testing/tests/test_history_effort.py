@@ -11,6 +11,8 @@ from history_making import counter_history, op, register_history
 from history_orders import has_order, is_counter, is_register
 
 from zk_testing.history import Operation, Verdict, counter, register
+from zk_testing.history import counters as counters_
+from zk_testing.history import registers as registers_
 from zk_testing.history import searching as module
 from zk_testing.history.counters import Counter
 from zk_testing.history.explaining import Reasons
@@ -205,6 +207,44 @@ def test_a_search_gives_up_when_its_work_is_done(
     assert real_search(enough, asked[0], [0], work) is None
     assert real_search(little, asked[0], [0], work - 1) is not None
     assert little.is_cut
+
+
+def test_a_situation_of_a_register_serves_only_where_it_can_do_all_that_the_other_can() -> None:
+    model = Register(12, relaxed=False)
+    write, read, cas, maybe = 1, 2, 4, 8
+    model.begin(registers_.Step(registers_.Does.WRITE, 7), write, 4, 20)
+    model.begin(registers_.Step(registers_.Does.READ, 7), read, 5, 21)
+    model.begin(registers_.Step(registers_.Does.CAS, 7, 8), cas, 6, 22)
+    model.begin(registers_.Step(registers_.Does.WRITE, 9), maybe, 7, module.NEVER)
+    assert model.serves((0, 9, 0), (0, 8, 0))
+    assert not model.serves((0, 8, 0), (0, 9, 0))  # what began between can hide there, and not here
+    assert model.serves((0, 9, 0), (0, 9, write))  # it can hide
+    assert not model.serves((0, 3, 0), (0, 3, write))  # it began later
+    assert not model.serves((0, 9, write), (0, 9, 0))  # there it may be needed
+    assert model.serves((0, 9, read), (0, 9, 0))
+    assert not model.serves((0, 9, 0), (0, 9, read))
+    assert not model.serves((0, 9, cas), (0, 9, 0))
+    assert not model.serves((0, 9, 0), (0, 9, cas))
+    assert model.serves((0, 9, 0), (0, 9, maybe))
+    assert not model.serves((0, 9, maybe), (0, 9, 0))
+
+
+def test_a_situation_of_a_counter_serves_only_where_it_can_do_all_that_the_other_can() -> None:
+    model = Counter(12, relaxed=False)
+    get, seen, one, two, maybe = 1, 2, 4, 8, 16
+    model.begin(counters_.Step(counters_.Does.GET, 5), get, 0, 20)
+    model.begin(counters_.Step(counters_.Does.ADD_SEEN, 5, 1), seen, 1, 21)
+    model.begin(counters_.Step(counters_.Does.ADD, 0, 3), one, 2, 22)
+    model.begin(counters_.Step(counters_.Does.ADD, 0, 3), two, 3, 23)
+    model.begin(counters_.Step(counters_.Does.ADD, 0, 3), maybe, 4, module.NEVER)
+    assert model.serves((9, -1, get), (9, -1, 0))
+    assert not model.serves((9, -1, 0), (9, -1, get))
+    assert not model.serves((9, -1, seen), (9, -1, 0))
+    assert not model.serves((9, -1, 0), (9, -1, seen))
+    assert model.serves((9, -1, one), (9, -1, maybe))  # the other is placed instead
+    assert not model.serves((9, -1, one | two), (9, -1, maybe))
+    assert model.serves((9, -1, 0), (9, -1, maybe))
+    assert not model.serves((9, -1, maybe), (9, -1, 0))
 
 
 def _few(seed: int) -> History:
