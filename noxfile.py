@@ -419,7 +419,9 @@ def begin_campaign(session: nox.Session, *options: str) -> None:
     for old in RESULTS.glob("schedules *.xml"):
         old.unlink()
     python = str(Path(session.bin) / "python")
-    command = [python, str(ROOT / "tools" / "campaign.py"), str(package.folder), "--reports", str(RESULTS), *options]
+    files = [str(file) for file in searches.find(package)]
+    command = [python, str(ROOT / "tools" / "campaign.py"), str(package.folder), *files]
+    command += ["--reports", str(RESULTS), *options]
     with (RESULTS / CAMPAIGN_SAYS).open("wb") as says:
         # It ends when this process does: nobody writes to its standard input.
         _campaign = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=says, stderr=says)

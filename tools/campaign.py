@@ -1,10 +1,11 @@
 """A campaign: every search by simulation, in rounds, beside whatever else the machine does.
 
-    python tools/campaign.py FOLDER [--schedules 1000] [--rounds 4] [--seconds S] [--reports FOLDER] [--beside]
+    python tools/campaign.py FOLDER [FILE ...] [--schedules 1000] [--rounds 4] [--seconds S] [--reports DIR] [--beside]
 
-FOLDER: a package whose tests hold searches. Each round tries further schedules of every search, so that when the time
-is over all of them were tried alike. A round that would end after `--seconds` is not begun; the last line says how many
-schedules of each search were tried. Exits with 1 after the first round in which a test failed.
+FOLDER: a package whose tests hold searches.   FILE: where to look for them, from there; everywhere if none is named.
+Each round tries further schedules of every search, so that when the time is over all of them were tried alike. A round
+that would end after `--seconds` is not begun; the last line says how many schedules of each search were tried. Exits
+with 1 after the first round in which a test failed.
 
 --beside: with the lowest priority, as long as who started it lives: it ends when its standard input does.
 """
@@ -47,8 +48,9 @@ def search(schedules: int, rounds: int, seconds: float, run: Round, now: Callabl
 class Pytest:
     """Rounds that are runs of pytest in a folder.   reports: where each leaves its counts."""
 
-    def __init__(self, folder: Path, reports: Path | None) -> None:
+    def __init__(self, folder: Path, files: Sequence[str], reports: Path | None) -> None:
         self._folder = folder
+        self._files = files
         self._reports = reports
         self._process: subprocess.Popen[bytes] | None = None
         self._changing = threading.Lock()
@@ -57,7 +59,7 @@ class Pytest:
         """Run one."""
         # A search takes as long as it may: beside something else it may stand still.
         options = "-q -m search -n 2 --dist worksteal --timeout 0".split()
-        command = [sys.executable, "-m", "pytest", *options]
+        command = [sys.executable, "-m", "pytest", *options, *self._files]
         if self._reports is not None:
             command.append(f"--junitxml={self._reports / f'schedules {first} to {first + count - 1}.xml'}")
         environment = {**os.environ, "ZK_SIM_SCHEDULES": str(count), "ZK_SIM_FIRST": str(first)}
@@ -84,13 +86,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a campaign; the exit status."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("folder", type=Path)
+    parser.add_argument("files", nargs="*")
     parser.add_argument("--schedules", type=int, default=1000, help="of each search")
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--seconds", type=float, default=float("inf"), help="after which no round ends")
     parser.add_argument("--reports", type=Path, help="the folder for a JUnit file of each round")
     parser.add_argument("--beside", action="store_true", help="with the lowest priority, while standard input is open")
     options = parser.parse_args(arguments)
-    pytest = Pytest(options.folder, options.reports)
+    pytest = Pytest(options.folder, options.files, options.reports)
     if options.beside:
         os.nice(19)
         pytest.end_with_standard_input()
