@@ -33,7 +33,7 @@ def wait_for_children(client: Client, path: str, count: int) -> None:
 def test_threads_hold_a_semaphore_together_and_not_too_many(make_client: MakeClient) -> None:
     clients = [make_client() for _ in range(2)]
     mutex = threading.Lock()
-    both = threading.Barrier(2)
+    both = threading.Event()
     inside = 0
     most = 0
     failures: list[BaseException] = []
@@ -46,7 +46,9 @@ def test_threads_hold_a_semaphore_together_and_not_too_many(make_client: MakeCli
                     with mutex:
                         inside += 1
                         most = max(most, inside)
-                    both.wait(PATIENCE)  # passes only when two are inside
+                        if inside == 2:
+                            both.set()
+                    assert both.wait(PATIENCE), "never two inside"
                     assert held.is_acquired
                     with mutex:
                         inside -= 1
