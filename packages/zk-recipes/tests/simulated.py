@@ -261,17 +261,20 @@ class Watch:
 class SimulatedClient:
     """A real client in a process of its own. `port` is what bodies are given.   timeout: of the session, in seconds.
 
+    chroot, options: as of `AsyncClient`.
     on_request: called with "kind path" of every request, before it is sent; of a read of many with "read kind path,
     kind path, ...".
     """
 
-    def __init__(self, simulation: Simulation, name: str, *, timeout: float = 10.0) -> None:
+    def __init__(
+        self, simulation: Simulation, name: str, *, timeout: float = 10.0, chroot: str = "", **options: Any
+    ) -> None:
         world = simulation.world
         self.name = name
         self.timeout = timeout
         self.on_request: Callable[[str], object] | None = None
         self.process = world.process(name)
-        self.zk: AsyncClient = self.process.context.run(AsyncClient, world.hosts, timeout)
+        self.zk: AsyncClient = self.process.context.run(lambda: AsyncClient(world.hosts + chroot, timeout, **options))
         self._world = world
         simulation.clients.append(self)
         world.network.told.append(self._sent)
