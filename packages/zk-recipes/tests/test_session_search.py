@@ -7,12 +7,11 @@ with connections that end in the handshake too, and with the options that change
 
 from __future__ import annotations
 
-import os
 from collections.abc import Awaitable, Callable
 from typing import Any
 from unittest import mock
 
-import pytest
+from schedules import on_every_schedule
 from sim_world import Client, World
 from simulated import Faults, TaskCancelled, faults_of
 
@@ -34,8 +33,6 @@ from zk_wire import (
 )
 
 # Half of the schedules of a recipe: each costs more.
-SCHEDULES = int(os.environ.get("ZK_SIM_SCHEDULES", "1000")) // 2
-CHUNKS = 5
 FAULTS = faults_of(rate=0.06, limit=6)
 TIMEOUT = 10.0
 # What changes the way of lost requests, in turn.
@@ -560,7 +557,7 @@ def search(seed: int, faults: Faults = FAULTS) -> None:
         Search(seed, faults).run()
 
 
-@pytest.mark.parametrize("chunk", range(CHUNKS))
-def test_what_a_session_says_is_so_whatever_goes_wrong(chunk: int) -> None:
-    for seed in range(chunk, SCHEDULES, CHUNKS):
+@on_every_schedule
+def test_what_a_session_says_is_so_whatever_goes_wrong(seeds: range) -> None:
+    for seed in seeds:
         search(seed)
