@@ -52,10 +52,11 @@ class Rounds:
     def now(self) -> float:
         return self.time
 
-    def run(self, first: int, count: int) -> bool:
-        self.time += self.seconds[len(self.ran)]
+    def run(self, first: int, count: int, seconds: float) -> bool | None:
+        takes = self.seconds[len(self.ran)]
+        self.time += min(takes, seconds)
         self.ran.append((first, count))
-        return len(self.ran) != self.failing
+        return None if takes > seconds else len(self.ran) != self.failing
 
 
 def test_all_schedules_are_tried_once_in_as_many_rounds_as_asked_for() -> None:
@@ -64,10 +65,11 @@ def test_all_schedules_are_tried_once_in_as_many_rounds_as_asked_for() -> None:
     assert rounds.ran == [(0, 33), (33, 33), (66, 34)]
 
 
-def test_a_round_that_would_end_too_late_is_not_begun() -> None:
+def test_a_round_that_does_not_end_in_time_does_not_count() -> None:
     rounds = Rounds(30, 40, 40)
     assert campaign.search(100, 4, 105, rounds.run, rounds.now) == (50, True)
-    assert rounds.ran == [(0, 25), (25, 25)]
+    assert rounds.ran == [(0, 25), (25, 25), (50, 25)]
+    assert rounds.now() == 50 + 105
 
 
 def test_nothing_is_tried_after_a_round_that_failed() -> None:
@@ -102,8 +104,17 @@ def test_a_fault_that_is_found_ends_the_campaign_and_is_shown(toy: Path) -> None
     assert done.returncode == 1
     assert "FAILED test_toy.py::test_every_schedule" in done.stdout
     assert "campaign: 2 of 6 schedules of each search" in done.stdout
-    assert "the round after these failed" in done.stdout
+    assert "a test of the round after these failed" in done.stdout
     assert (toy / "tried.txt").read_text(encoding="utf-8").split() == ["0", "1", "2", "3"]
+
+
+def test_a_round_that_has_no_time_left_is_ended(toy: Path) -> None:
+    (toy / "test_toy.py").write_text(ENDLESS, encoding="utf-8")
+    os.mkfifo(toy / "began")
+    done = run(toy, "--schedules", "5", "--seconds", "0.5")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "campaign: 0 of 5 schedules of each search" in done.stdout
+    assert "the time (0 s) was over" in done.stdout
 
 
 def test_a_campaign_beside_something_ends_with_it(toy: Path) -> None:

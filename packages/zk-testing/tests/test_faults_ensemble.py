@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -44,6 +45,19 @@ def test_a_session_moved_to_another_member_leaves_a_stale_connection(
             again.request(ExistsRequest(f"{zk_chroot}/a", False))
 
 
+def is_refused(address: str, session: Any) -> bool:
+    """Whether a member refuses a session. A real follower may close before its refusal is sent: it is asked again."""
+    for _ in range(5):
+        try:
+            RawClient(address, session=session).close()
+        except SessionRefusedError:
+            return True
+        except ConversationError:
+            continue
+        break
+    return False
+
+
 @pytest.mark.parametrize("how", ["now", "silence"])
 def test_a_session_of_a_follower_expires_for_every_member(
     zk_cluster: Cluster, proxy: FaultProxy, zk_chroot: str, how: str
@@ -54,8 +68,7 @@ def test_a_session_of_a_follower_expires_for_every_member(
     raw.wait_closed()
     raw.close()
     for member in zk_cluster.members:
-        with pytest.raises(SessionRefusedError):
-            RawClient(member.address, session=raw.session)
+        assert is_refused(member.address, raw.session)
     with RawClient(zk_cluster.followers()[1].address) as witness:
         witness.request(SyncRequest(zk_chroot))
         with pytest.raises(NoNodeError):
