@@ -75,9 +75,11 @@ def test_a_fault_fits_the_sources_once_and_compiles(each: Mutation) -> None:
 def test_the_tests_that_must_catch_it_are_searches(each: Mutation) -> None:
     for test in each.tests:
         file, _, name = test.partition("::")
+        name, _, parameter = name.partition("[")
         text = (ROOT / file).read_text(encoding="utf-8")
         assert "from simulated import" in text or "from sim_" in text or "from data_world import" in text
         assert not name or f"def {name}(" in text
+        assert not parameter or f'"{parameter.removesuffix("]")}":' in text
 
 
 def test_there_are_faults_of_both_layers_and_each_has_a_name_of_its_own() -> None:
