@@ -485,9 +485,10 @@ def install_editable(session: nox.Session, names: list[str]) -> None:
 
 
 def install_wheels(session: nox.Session, *requirements: str) -> None:
-    """From dist/ and nowhere else."""
+    """From dist/ and nowhere else: least of all from a cache, where a wheel of the same version may be an older one."""
     if requirements:
-        session.install("--no-index", "--find-links", str(DIST), *requirements)
+        session.install("--no-cache-dir", "--no-index", "--find-links", str(DIST), *requirements)
+        session.run("python", "-I", str(ROOT / "tools" / "as_built.py"), str(DIST))
 
 
 def install_java(session: nox.Session) -> None:
