@@ -309,6 +309,14 @@ IN_THE_RECIPES = (
         (LOCK,),
     ),
     Mutation(
+        "loss-told-of-what-was-released",
+        f"{RECIPES}_holding.py",
+        "        except IndexError:\n            return False\n        return True\n",
+        "        except IndexError:\n            return True\n        return True\n",
+        "the keeper and a release both end a holding, and a loss is told of what was given up",
+        (LOCK,),
+    ),
+    Mutation(
         "lease-without-its-own-end",
         f"{RECIPES}_holding.py",
         "        return lease if self.until is None else min(lease, self.until - self._port.now())\n",

@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from simulated import NO_FAULTS, Faults, SimulatedServer, Simulation, TaskCancelled, faults_of
 from simulated import SimulatedClient as Client
 
-from zk_recipes import AsyncLock, LockCancelledError, LockTimeout
+from zk_recipes import AsyncLock, LockCancelledError, LockInUseError, LockTimeout
 
 PATH = "/locks/one"
 FAULTS = faults_of(rate=0.08, limit=6)  # of a search
@@ -72,6 +72,7 @@ def chaos(
     tokens: list[int] = []
     finished: list[int] = []
     tellers: set[int] = set()
+    believing: set[int] = set()  # who was told that it holds, has not released, and was not told that it lost
 
     def alone() -> None:
         holders = [lock for lock in locks if lock.is_acquired]
@@ -93,7 +94,12 @@ def chaos(
                     sim.note(client.name, f"gives up: {error}")
                     no_watch(client, number)
                     continue
+                except LockInUseError:
+                    # Its session has turned out to be alive, and so it holds what it had lost.
+                    await lock.release()
+                    continue
                 try:
+                    believing.add(number)
                     no_watch(client, number)
                     assert lock.is_acquired, "acquire said that it holds, and it does not"
                     token = lock.token
@@ -103,8 +109,12 @@ def chaos(
                         tokens.append(token)
                     await sim.sleep(sim.between(0.0, 0.05 if sim.random() < 0.8 else 20.0))
                 finally:
-                    await lock.release()
+                    believing.discard(number)
+                    # Who has lost it may acquire again at once: the object gives up what is left.
+                    if lock.is_acquired or number % 3 != 2:
+                        await lock.release()
         finally:
+            await lock.release()
             finished.append(number)
 
     async def trouble() -> None:
@@ -143,8 +153,11 @@ def chaos(
         if on_lost and number % 2:
             tellers.add(number)
 
-            def told(name: str = client.name) -> None:
+            def told(name: str = client.name, number: int = number) -> None:
                 sim.note(name, "is told that it lost")
+                if number not in believing:
+                    sim.fail(f"{name} is told of a loss that it knows of, or that is none")
+                believing.discard(number)
 
         locks.append(lock_type(client, PATH, client.name, on_lost=told))
     tasks = [
