@@ -419,6 +419,22 @@ IN_THE_RECIPES = (
         (QUEUE,),
     ),
     Mutation(
+        "queue-age-before-priority",
+        f"{RECIPES}_entries.py",
+        "        keys[name] = (int(priority), distance if distance < _HALF else distance - 2 * _HALF)\n",
+        "        keys[name] = (distance if distance < _HALF else distance - 2 * _HALF, int(priority))\n",
+        "the oldest entry is taken before the most urgent one",
+        (QUEUE,),
+    ),
+    Mutation(
+        "queue-believes-an-old-listing",
+        f"{RECIPES}_entries.py",
+        "            if not is_fresh and (isinstance(above, list) or ever_created(above[1]) != listing.created):\n",
+        "            if not is_fresh and isinstance(above, list):\n",
+        "entries that were put since the queue was listed have to wait",
+        (QUEUE,),
+    ),
+    Mutation(
         "claim-not-given-back",
         f"{RECIPES}_claims.py",
         "        finally:\n            if not settled:\n                self.abandon(name, guid, session_id)\n",

@@ -82,6 +82,27 @@ def search(seed: int, queue_type: type[AsyncQueue] = AsyncQueue, faults: Faults 
     got: Tally[bytes] = Tally()
     producing = 1
     doubts: list[bytes] = []
+    is_alone = "elect" not in faults.kinds  # else a server that lags may not know of what comes first
+
+    def before(name: str, zxid: int) -> list[str]:
+        """Entries that are more urgent, or older, and were there at that time."""
+        earlier = [path for path in world.server.paths() if path.startswith(f"{PATH}/entry-")]
+        found = [(path.rpartition("/")[2], world.server.stat(path)) for path in earlier]
+        return [other for other, stat in found if other < name and stat is not None and stat.czxid <= zxid]
+
+    names: dict[bytes, str] = {}
+    seen = 0
+
+    def look() -> None:
+        nonlocal seen
+        if world.server.zxid == seen:
+            return
+        seen = world.server.zxid
+        for path in world.server.paths():
+            if path.startswith(f"{PATH}/entry-"):
+                names.setdefault(world.server.get(path)[0] or b"", path.rpartition("/")[2])
+
+    sim.always(look)
 
     async def put(client: Client, number: int) -> None:
         nonlocal producing
@@ -104,7 +125,7 @@ def search(seed: int, queue_type: type[AsyncQueue] = AsyncQueue, faults: Faults 
         queue = queue_type(client, PATH)
         idle = 0
         while idle < 2:
-            session = client.session_id
+            session, begun = client.session_id, world.server.zxid
             try:
                 value = await world.do(client, queue.get())
             except CancelledByTestError:
@@ -118,6 +139,8 @@ def search(seed: int, queue_type: type[AsyncQueue] = AsyncQueue, faults: Faults 
                 await sim.sleep(sim.between(0.0, 0.2 if producing else 30.0))
             else:
                 got[value] += 1
+                passed = before(names[value], begun)
+                assert not passed or not is_alone, f"{value!r} is got, and {passed} is left"
 
     with errors() as logged:
         world.finish(
