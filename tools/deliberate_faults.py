@@ -443,6 +443,22 @@ IN_THE_RECIPES = (
         (WORK_QUEUE,),
     ),
     Mutation(
+        "freed-entry-not-watched",
+        f"{RECIPES}_claims.py",
+        "zip((self.entries, self.taken), watches, strict=True):",
+        "zip((self.entries,), watches[:1], strict=True):",
+        "who waits does not hear that an entry is free again",
+        (LOCKING_QUEUE,),
+    ),
+    Mutation(
+        "new-entry-not-watched",
+        f"{RECIPES}_claims.py",
+        "zip((self.entries, self.taken), watches, strict=True):",
+        "zip((self.taken,), watches[:1], strict=True):",
+        "who waits does not hear of new entries",
+        (LOCKING_QUEUE,),
+    ),
+    Mutation(
         "locking-queue-consumes-without-its-claim",
         f"{RECIPES}_claims.py",
         "                if patience.port.session_id != claim.node.session_id:\n"

@@ -6,7 +6,7 @@ have done is "unknown" then; the test's history says what must hold all the same
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import TypeVar
 
 from sim_world import Client, World
@@ -15,6 +15,8 @@ from simulated import NO_FAULTS, Faults, SimulatedTask, TaskCancelled, faults_of
 T = TypeVar("T")
 
 FAULTS = faults_of(rate=0.1, limit=5)
+# Seconds: longer than a connection hangs that was not given up.
+IN_PEACE = 8.0
 
 
 class CancelledByTestError(Exception):
@@ -39,6 +41,38 @@ class DataWorld(World):
             raise CancelledByTestError from None
         finally:
             del self._under_way[client.name]
+
+    def keep_nobody_waiting(self, entries: str, taken: str) -> Callable[[str], None]:
+        """Note since when there are free entries; returns what is called when somebody has waited for one in vain.
+
+        It fails where one was free all the time, nobody was cut off or stood still, and who waits comes to know of it.
+        """
+        free: dict[str, float] = {}
+        since, seen = 0.0, 0
+
+        def look() -> None:
+            nonlocal since, seen
+            now = self.sim.now()
+            if not all(client.is_connected and client.frozen_until < now for client in self.clients):
+                since = now
+            if self.server.zxid == seen or not self.server.has_leader:
+                return
+            seen = self.server.zxid
+            paths = self.server.paths()
+            busy = {path.rpartition("/")[2] for path in paths if path.startswith(f"{taken}/")}
+            names = {path.rpartition("/")[2] for path in paths if path.startswith(f"{entries}/")} - busy
+            for name in free.keys() - names:
+                del free[name]
+            for name in names:
+                free.setdefault(name, now)
+
+        def in_vain(who: str) -> None:
+            long_ago = self.sim.now() - IN_PEACE
+            waiting = [name for name, when in free.items() if max(when, since) < long_ago]
+            assert not waiting, f"{who} got nothing, and {waiting} was free for long"
+
+        self.sim.always(look)
+        return in_vain
 
     async def trouble(self, times: int = 8, *, cancels: bool = True) -> None:
         """Cancel operations, and cut and freeze clients, as the seed wants."""

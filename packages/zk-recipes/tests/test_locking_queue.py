@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter as Tally
 
 import pytest
-from data_world import FAULTS, CancelledByTestError, DataWorld, lose_next_commit
+from data_world import FAULTS, IN_PEACE, CancelledByTestError, DataWorld, lose_next_commit
 from finding import finds
 from schedules import on_every_schedule
 from sim_world import Client
@@ -56,6 +56,7 @@ def search(seed: int, claims: type[Claims] = Claims, faults: Faults = FAULTS) ->
         assert len(held) == len(set(held)), f"held twice at once: {held}"
 
     sim.always(alone)
+    in_vain = world.keep_nobody_waiting(f"{PATH}/entries", f"{PATH}/taken")
 
     async def put(client: Client) -> None:
         nonlocal producing
@@ -74,8 +75,11 @@ def search(seed: int, claims: type[Claims] = Claims, faults: Faults = FAULTS) ->
         idle = 0
         while idle < 1:
             try:
-                value = await world.do(client, queue.get(timeout=sim.between(0.1, 30.0)))
+                patience = sim.between(0.1, 30.0)
+                value = await world.do(client, queue.get(timeout=patience))
                 if value is None:
+                    if patience > IN_PEACE + 1.0:
+                        in_vain(client.name)
                     idle += not producing
                     continue
                 token = queue.token

@@ -6,7 +6,7 @@ from collections import Counter as Tally
 from collections.abc import Callable, Coroutine, Sequence
 
 import pytest
-from data_world import CancelledByTestError, DataWorld
+from data_world import IN_PEACE, CancelledByTestError, DataWorld
 from finding import finds
 from schedules import on_every_schedule
 from sim_world import Client
@@ -73,6 +73,7 @@ def search(
     allowed: dict[str, set[int]] = {}
     completed: list[str] = []
     producing = True
+    in_vain = world.keep_nobody_waiting(f"{PATH}/entries", f"{PATH}/taken")
 
     async def put(client: Client) -> None:
         nonlocal producing
@@ -88,8 +89,11 @@ def search(
         idle = 0
         while idle < 1:
             try:
-                job = await world.do(client, queue.claim(timeout=sim.between(0.1, 30.0)))
+                patience = sim.between(0.1, 30.0)
+                job = await world.do(client, queue.claim(timeout=patience))
                 if job is None:
+                    if patience > IN_PEACE + 1.0:
+                        in_vain(client.name)
                     idle += not producing
                     continue
                 await sim.sleep(sim.between(0.0, 0.05 if sim.random() < 0.8 else 20.0))
