@@ -84,8 +84,8 @@ def campaign(
                 try:
                     await member.finish()
                 except TaskCancelled:
-                    if member not in stopped:
-                        raise
+                    if member not in stopped or not member._task.done:
+                        raise  # it was the owner who was cancelled
             assert member.failed and list(member) == []
 
     def body_cancelled() -> None:

@@ -11,14 +11,13 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 from unittest import mock
 
+from handshakes import TIMEOUT, strike_handshakes
 from schedules import on_every_schedule
 from sim_world import Client, World
 from simulated import Faults, TaskCancelled, faults_of
 
 from zk_client import SessionClosedError, SessionState, TransactionFailedError
 from zk_client._session import watches as watches_module
-from zk_testing.sim.faults import _PING as PING
-from zk_testing.sim.network import Connection
 from zk_wire import (
     CREATOR_ALL_ACL,
     CreateMode,
@@ -34,7 +33,6 @@ from zk_wire import (
 
 # Half of the schedules of a recipe: each costs more.
 FAULTS = faults_of(rate=0.06, limit=6)
-TIMEOUT = 10.0
 # What changes the way of lost requests, in turn.
 OPTIONS: tuple[dict[str, Any], ...] = (
     {},
@@ -105,7 +103,6 @@ class Search:
         self.wanted: list[str] = []  # what functions wait for
         self.unwanted: list[tuple[str, list[object]]] = []
         self.leaseless: float | None = None
-        self.strikes = 6 if faults.limit else 0
 
     def run(self) -> None:
         """Run, and judge."""
@@ -118,7 +115,7 @@ class Search:
                 server.ensure_path(f"/app/gone/{number}.{turn}")
         sim.always(self.truth.look)
         sim.always(self._lease)
-        sim.world.network.told.append(self._strike)
+        strike_handshakes(sim.world, 6 if self.faults.limit else 0, lambda: self._disturb(100))
         sim.spawn(self._life(), "life")
         sim.run()
         self._judge()
@@ -483,31 +480,6 @@ class Search:
 
         self.last_session, self.stopping = None, True
         await self.sim.spawn(body(), "restart", home=self.client).join()
-
-    def _strike(self, connection: Connection, data: bytes) -> None:
-        """Strike where no other fault does: while a session is asked for, and at pings."""
-        sim, process = self.sim, self.client.process
-        is_first = connection.writes == 1
-        if connection.client.process is not process or sim.world.calm or not self.strikes:
-            return
-        if not is_first and data != PING:
-            return
-        chance = sim.random()
-        if chance > (0.7 if is_first else 0.2):
-            return
-        self.strikes -= 1
-        if is_first:
-            self._disturb(100 + self.strikes)
-        later = sim.world.loop.call_later
-        if chance < 0.2:
-            sim.note(process.name, f"freezes in {'the handshake' if is_first else 'a ping'}")
-            later(sim.between(0.0, 0.001), process.freeze, sim.between(1.0, 25.0))
-        elif chance < 0.3:
-            sim.note(process.name, "loses the answer to its handshake")
-            connection.hangs = True
-        else:
-            # While it sets its watches again, and looks up what it has lost.
-            later(sim.between(0.0, 0.06), connection.cut)
 
     # What must hold
 
