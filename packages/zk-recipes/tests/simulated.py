@@ -504,6 +504,9 @@ class SimulatedServer:
     @property
     def zxid(self) -> int:
         """Of the last change."""
+        servers = self._simulation.world.servers
+        if isinstance(servers, SingleServer):
+            return servers.server.core.last_zxid  # asked at every step
         return max((endpoint.last_zxid for endpoint in endpoints(self._simulation.world)), default=0)
 
     def watches(self) -> list[str]:

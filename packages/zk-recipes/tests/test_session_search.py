@@ -31,7 +31,6 @@ from zk_wire import (
     ZooKeeperError,
 )
 
-# Half of the schedules of a recipe: each costs more.
 FAULTS = faults_of(rate=0.06, limit=6)
 # What changes the way of lost requests, in turn.
 OPTIONS: tuple[dict[str, Any], ...] = (
@@ -486,12 +485,12 @@ class Search:
     def _lease(self) -> None:
         """While the lease lasts the session does; who has a connection has a lease."""
         client, sim = self.client, self.sim
-        session, lease = client.session_id, client.lease_remaining
-        if session and client.state is not SessionState.CLOSED:
+        session, lease, state = client.session_id, client.lease_remaining, client.state
+        if session and state is not SessionState.CLOSED:
             self.last_session, self.heard = session, client.zk.handler.core.timers.received
         if session and lease > 0:
             assert not self.server.is_over(session), f"a lease of {lease:.3f} s, and the session is over"
-        if client.is_connected and lease == 0 and client.frozen_until < sim.now() and not self.stopping:
+        if lease == 0 and state is SessionState.CONNECTED and client.frozen_until < sim.now() and not self.stopping:
             self.leaseless = sim.now() if self.leaseless is None else self.leaseless
             # What lay unread while it stood still is a sign of life of the server, and old as an answer.
             assert sim.now() - self.leaseless < 0.7 * TIMEOUT, "connected, and no server has answered for long"
@@ -531,5 +530,5 @@ def search(seed: int, faults: Faults = FAULTS) -> None:
 
 @on_every_schedule
 def test_what_a_session_says_is_so_whatever_goes_wrong(seeds: range) -> None:
-    for seed in seeds:
+    for seed in seeds[::2]:  # each costs as much as several of a recipe
         search(seed)
