@@ -6,6 +6,7 @@ import asyncio
 import gc
 import os
 import random
+import re
 import secrets
 import subprocess
 import sys
@@ -466,6 +467,70 @@ def test_troubles_of_the_world_happen_and_are_survived() -> None:
     wanted = ("crashes", "wall clock", "is ended", "is stopped", "is elected", "is cut off", "applies", "stands still")
     for word in wanted:
         assert word in words, f"{word!r} was not met: {seen}"
+
+
+def struck_by(kind: str, seed: int, servers: int) -> tuple[float, list[tuple[float, str, str]]]:
+    """One trouble beside a client that asks every second: its length, and the timeline without messages."""
+
+    async def live(sim: Simulation) -> None:
+        async with AsyncClient(sim.hosts, 10.0) as zk:
+            while sim.now() < 60.0:
+                try:
+                    await zk.exists("/")
+                except ZooKeeperError as error:
+                    sim.note("live", f"{error!r}")
+                await asyncio.sleep(1.0)
+
+    async def main(sim: Simulation) -> None:
+        sim.start("client", lambda: live(sim), may_raise=(ZooKeeperError, OSError))
+
+    simulation = Simulation(seed, servers=servers, faults=Faults(0.0, 0, (kind,), 1), recording=True)
+    simulation.run(main)
+    ((_, text),) = simulation.faults_struck
+    length = re.search(r"([\d.]+) s$", text)
+    lines = [
+        (float(when), who, what)
+        for line in str(simulation.timeline).splitlines()
+        for when, who, what in [(line[2:14].strip() or "0", line[16:33].strip(), line[33:])]
+        if ">" not in who and "lines before" not in line
+    ]
+    return float(length[1]) if length else 0.0, lines
+
+
+@pytest.mark.parametrize(
+    ("kind", "end"),
+    [
+        ("restart", "is started again"),
+        ("pause", "goes on"),
+        ("isolate", "reaches the others again"),
+        ("lag", "does not lag any more"),
+        ("elect", "leads"),
+    ],
+)
+def test_a_timeline_says_when_a_trouble_of_a_server_is_over(kind: str, end: str) -> None:
+    for seed in range(4):
+        length, lines = struck_by(kind, seed, 3)
+        (begun,) = [when for when, who, _ in lines if who == "faults"]
+        ((over, who),) = [(when, who) for when, who, what in lines if what == end]
+        assert re.fullmatch("zk[123]", who)
+        assert over >= begun
+        assert not length or over - begun == pytest.approx(length, abs=0.1)
+
+
+def test_a_single_server_that_stands_still_keeps_its_connections_and_goes_on() -> None:
+    short = 0
+    for seed in range(20):
+        length, lines = struck_by("pause", seed, 1)
+        (begun,) = [when for when, who, _ in lines if who == "faults"]
+        (over,) = [when for when, who, what in lines if (who, what) == ("zk", "goes on")]
+        assert over - begun == pytest.approx(length, abs=0.001)
+        connected = [when for when, _, what in lines if what == "connected"]
+        if length < 5.0:  # less than the client bears
+            assert len(connected) == 1
+            short += begun > connected[0]
+        elif length > 7.0 and begun > 1.0:
+            assert len(connected) > 1
+    assert short
 
 
 @pytest.mark.parametrize(

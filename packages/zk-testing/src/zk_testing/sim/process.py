@@ -51,6 +51,7 @@ class Process:
         if self.dead or until <= self.frozen_until:
             return
         self.frozen_until = until
+        loop.network.note(self.name, f"stands still for {seconds:.3f} s")
         loop.halted.add(self)
         loop.call_at(until, self._thaw, context=Context())
 
@@ -69,6 +70,7 @@ class Process:
         loop = self._loop
         if self.dead or self.frozen_until > loop.time():
             return
+        loop.network.note(self.name, "goes on")
         loop.halted.discard(self)
         held, self.held = self.held, []
         loop.resume(held)

@@ -14,6 +14,7 @@ from ..embedded.aio_ensemble import AsyncEmbeddedEnsemble
 from ..embedded.clock import Clock
 from ..embedded.tree import Tree
 from ..errors import ClusterError
+from .process import Process
 from .standins import EPOCH
 
 if TYPE_CHECKING:
@@ -135,6 +136,7 @@ class SingleServer(Servers):
     def __init__(self, loop: SimulatedLoop, network: Network, settings: Settings) -> None:
         super().__init__(loop, network)
         self.server = AsyncEmbeddedServer(port=_FIRST_PORT, settings=settings, clock=self.clock)
+        self._process = Process(loop, "zk")  # which can stand still
 
     @property
     def hosts(self) -> str:
@@ -143,13 +145,15 @@ class SingleServer(Servers):
 
     async def start(self) -> None:
         """Serve."""
-        await self.server.start()
+        await self._process.spawn(self.server.start(), "zk")
         host, port = self.server.address.split(":")
-        self._network.names[host, int(port)] = "zk"
+        self._network.names[host, int(port)] = self._process.name
 
     async def stop(self) -> None:
         """Serve no more."""
         await self._quiet()
+        if not self.has_leader():
+            await asyncio.sleep(self._process.frozen_until - self._loop.time())
         await self.server.stop()
 
     def sessions(self) -> list[int]:
@@ -174,19 +178,27 @@ class SingleServer(Servers):
     def _deliver(self, output: list[Output]) -> None:
         self.server.deliver(output)
 
+    def has_leader(self) -> bool:
+        """Whether it does not stand still."""
+        return self._process.frozen_until <= self._loop.time()
+
     def can(self, kind: str) -> bool:
-        """Whether it is there."""
-        return super().can(kind) and not self._tasks
+        """Whether it is there, and goes."""
+        return super().can(kind) and not self._tasks and self.has_leader()
 
     def suffer(self, kind: str, which: float, seconds: float) -> str:
-        """Stop it for some time; its data stay."""
+        """Stop it for some time, or have it stand still; its data stay."""
+        if kind == "pause":
+            self._process.freeze(seconds)
+            return f"the server stands still for {seconds:.3f} s"
         self._run(self._restart(seconds))
         return f"the server is stopped for {seconds:.3f} s"
 
     async def _restart(self, seconds: float) -> None:
         await self.server.stop()
         await asyncio.sleep(seconds)
-        await self.server.start()
+        await self._process.spawn(self.server.start(), "zk")
+        self._network.note(self._process.name, "serves again")
 
 
 class ServerEnsemble(Servers):
@@ -285,26 +297,32 @@ class ServerEnsemble(Servers):
     async def _suffer(self, kind: str, number: int, seconds: float) -> None:
         ensemble = self.ensemble
         member = ensemble[number - 1]
+        name = f"zk{number}"
         try:
             match kind:
                 case "restart":
                     await member.stop()
                     await asyncio.sleep(seconds)
                     await member.start(wait=False)
+                    self._network.note(name, "is started again")
                 case "pause":
                     member.pause()
                     await asyncio.sleep(seconds)
                     member.resume()
+                    self._network.note(name, "goes on")
                 case "isolate":
                     ensemble.isolate(number)
                     await asyncio.sleep(seconds)
                     ensemble.reconnect()
+                    self._network.note(name, "reaches the others again")
                 case "lag":
                     ensemble.lag(number, min(seconds, 2.0))
                     await asyncio.sleep(seconds)
                     ensemble.lag(number, 0)
+                    self._network.note(name, "does not lag any more")
                 case _:
-                    await ensemble.elect()
+                    leader = await ensemble.elect()
+                    self._network.note(f"zk{leader.number}", "leads")
         except ClusterError:
             pass  # nobody can be elected now, which is trouble enough
         finally:
