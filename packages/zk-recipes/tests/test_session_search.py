@@ -443,7 +443,7 @@ class Search:
                     client.freeze(sim.between(1.0, 25.0))
                 case 3:
                     client.hang()
-                case 4 if self.seed % 3 == 0:
+                case 4 | 7 if self.seed % 3 == 0:
                     await self._restart()
                 case 6:
                     self.idle_until = sim.now() + sim.between(5.0, 20.0)
