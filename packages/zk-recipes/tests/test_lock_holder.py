@@ -242,6 +242,28 @@ def test_a_lost_lock_can_be_acquired_again_without_a_release() -> None:
     world.run(body())
 
 
+def test_what_was_given_up_is_not_waited_for_where_the_session_lives_on() -> None:
+    kept = 0
+
+    async def body(world: World) -> None:
+        nonlocal kept
+        mine, client = lock(world), world.clients[0]
+        await mine.acquire()
+        session, first = client.session_id, mine.token
+        client.cut(9.05)
+        await world.sim.sleep(9.02)  # the lease is over, and the servers keep the session for a moment yet
+        assert not mine.is_acquired
+        assert await mine.acquire(timeout=5.0)
+        assert mine.token is not None and first is not None and mine.token > first
+        kept += client.session_id == session
+        await mine.release()
+
+    for seed in range(20):
+        world = World(seed)
+        world.run(body(world))
+    assert kept
+
+
 def test_a_guarded_transaction_is_refused_after_loss() -> None:
     world = World()
 
@@ -276,5 +298,21 @@ def test_check_finds_a_loss_that_nobody_told() -> None:
             await mine.check()
         assert not mine.is_acquired
         assert await mine.release() is False
+
+    world.run(body())
+
+
+def test_check_does_not_believe_an_answer_that_is_older_than_the_lease() -> None:
+    world = World()
+
+    async def body() -> None:
+        mine, client = lock(world), world.clients[0]
+        await mine.acquire()
+        checking = world.sim.spawn(mine.check(), "check", home=client)
+        await world.sim.sleep(0.0001)
+        client.freeze(9.5)  # the servers answer, and keep the session
+        with pytest.raises(LockLostError, match="its lease ended"):
+            await checking.join()
+        await mine.release()
 
     world.run(body())
