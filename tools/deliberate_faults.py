@@ -392,8 +392,9 @@ IN_THE_RECIPES = (
     Mutation(
         "shared-value-forgets-the-read-back",
         f"{RECIPES}_register.py",
-        "            return await self._prove_refused(patience, data, seen, error)\n",
-        "            return None\n",
+        "            if seen is not None and may_be_proved(port, session_id) "
+        "and await self._shows_refusal(patience, data, seen):\n",
+        "            if seen is not None and may_be_proved(port, session_id):\n",
         "a write that its session did not outlive is taken for refused, without a look at the node",
         (SHARED, COUNTER),
     ),

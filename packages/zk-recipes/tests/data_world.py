@@ -125,3 +125,21 @@ def lose_next_commit(world: DataWorld, client: Client) -> None:
             client.cut(1.0)
 
     client.on_request = lose
+
+
+def end_the_session_at_the_next_commit(world: DataWorld, client: Client, *, applied: bool) -> None:
+    """Lose the next transaction of a client, or its reply, and cut it off until its session is over."""
+    sim = world.sim
+
+    def lose(what: str) -> None:
+        if not what.startswith("commit"):
+            return
+        client.on_request = None
+        if not applied:
+            client.cut(40.0)
+            return
+        for connection in sim.world.network.connections_of(client.process):
+            connection.deaf = True
+        sim.call_at(sim.now() + 0.05, lambda: client.cut(40.0))
+
+    client.on_request = lose

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from zk_client import Operation, OperationResult, Port
-    from zk_wire import ServerError, Stat
+    from zk_wire import Stat
 
 # The version that no request can ask for.
 _ANY = -1
@@ -95,9 +95,10 @@ class Register:
         except PASSING as error:
             if not is_undecided(error):
                 raise
-            if not may_be_proved(port, session_id):
-                raise UndecidedError(self.path, "a write") from error
-            return await self._prove_refused(patience, data, seen, error)
+            # A node that was not there, and is, may be the second one since: after ours, which somebody has deleted.
+            if seen is not None and may_be_proved(port, session_id) and await self._shows_refusal(patience, data, seen):
+                return None
+            raise UndecidedError(self.path, "a write") from error
         return self._written(data, seen, results)
 
     def _operations(self, data: bytes, seen: Reading | None) -> Sequence[Operation]:
@@ -118,27 +119,17 @@ class Register:
             return Reading(data, 0, None, None)
         return Reading(data, (seen.version + 1 + 2**31) % 2**32 - 2**31, seen.czxid, None)
 
-    async def _prove_refused(
-        self, patience: Patience, data: bytes, seen: Reading | None, error: ServerError
-    ) -> Reading | None:
-        """Return None when the node itself shows that the write was refused; raise otherwise."""
-        undecided = UndecidedError(self.path, "a write")
+    async def _shows_refusal(self, patience: Patience, data: bytes, seen: Reading) -> bool:
+        """Whether the node itself shows that the write was refused."""
         try:
             now = await self._read_again(patience)
         except ZooKeeperError:
-            # Whatever ended the search: the write is what is in doubt.
-            raise undecided from error
-        if now is None:
-            raise undecided from error
-        if seen is None:
-            refused = now.version == 0 and now.data != data
-        else:
-            refused = now.czxid == seen.czxid and (
-                now.version == seen.version or (now.version == seen.version + 1 and now.data != data)
-            )
-        if not refused:
-            raise undecided from error
-        return None
+            return False  # whatever ended the search: the write is what is in doubt
+        return (
+            now is not None
+            and now.czxid == seen.czxid
+            and (now.version == seen.version or (now.version == seen.version + 1 and now.data != data))
+        )
 
     async def _read_again(self, patience: Patience) -> Reading | None:
         while True:
