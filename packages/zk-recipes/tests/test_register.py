@@ -103,3 +103,32 @@ def test_a_write_is_refused_only_where_the_node_could_not_look_so_after_it(
         assert client.session_id != session
 
     world.finish(body())
+
+
+def test_what_shows_a_refusal_is_read_after_an_agreement() -> None:
+    # A session that is local to its server may be on one that has not heard of the write yet.
+    world = DataWorld(0, 1)
+    client = world.clients[0]
+    asked: list[str] = []
+
+    async def body() -> None:
+        register = Register(PATH)
+        patience = patience_for(client.port, PATH, "testing", None)
+        await client.port.ensure_path(PATH + MARKERS)
+        await client.port.create(PATH, b"first")
+        seen = await register.read(client.port)
+        session = client.session_id
+        assert session is not None
+        end_the_session_at_the_next_commit(world, client, applied=False)
+
+        async def listen() -> None:
+            while client.session_id == session:
+                await world.sim.sleep(0.5)
+            client.on_request = asked.append
+
+        world.sim.spawn(listen(), "listener")
+        assert await register.replace(patience, OURS, seen) is None
+        patience.end()
+
+    world.finish(body())
+    assert asked == ["commit ", f"get {PATH}"]

@@ -36,6 +36,7 @@ from zk_wire import (
 
 from ._deciding import commit, ensure, is_undecided, may_be_proved, patience_for
 from ._holding import OwnNode
+from ._settling import catch_up
 from ._waiting import PASSING, WAITING, Patience
 from .errors import LockTimeout, RecipeTimeoutError, UndecidedError
 from .lock import AsyncLock
@@ -268,6 +269,7 @@ class Claims:
             try:
                 patience.check()
                 if patience.port.state not in WAITING:
+                    await catch_up(patience.port)
                     return await patience.port.exists(path) is not None
                 await patience.sleep()
             except PASSING:

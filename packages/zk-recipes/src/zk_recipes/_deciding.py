@@ -78,7 +78,11 @@ def is_undecided(error: ServerError) -> bool:
 
 
 def may_be_proved(port: Port, session_id: int | None) -> bool:
-    """Whether what is read now tells of an undecided write of that session."""
+    """Whether what is read now, after `catch_up`, tells of an undecided write of that session.
+
+    The session has ended, and so nothing of it is applied any more. What was may not have reached the server that the
+    next session is on: one that is local to a server is not agreed on by all of them.
+    """
     return port.session_id != session_id
 
 

@@ -30,6 +30,7 @@ from zk_wire import (
 )
 
 from ._deciding import MARKERS, commit, ensure, is_undecided, may_be_proved
+from ._settling import catch_up
 from ._waiting import PASSING, WAITING, Patience
 from .errors import UndecidedError
 
@@ -136,6 +137,7 @@ class Register:
             patience.check()
             try:
                 if patience.port.state not in WAITING:
+                    await catch_up(patience.port)
                     return await self.read(patience.port)
                 await patience.sleep()
             except PASSING:

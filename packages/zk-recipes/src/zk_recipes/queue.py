@@ -30,6 +30,7 @@ from zk_wire import (
 
 from ._deciding import MARKERS, back_off, commit, ensure, is_undecided, may_be_proved, patience_for
 from ._entries import Entries, Found, check_priority, check_value, prefix
+from ._settling import catch_up
 from ._waiting import PASSING, WAITING, Patience, check_timeout
 from .errors import NumbersExhaustedError, UndecidedError
 
@@ -247,6 +248,7 @@ class AsyncQueue:
                 try:
                     patience.check()
                     if patience.port.state not in WAITING:
+                        await catch_up(patience.port)
                         stat = await patience.port.exists(join_path(self._path, found.name))
                         return stat is not None and stat.czxid == found.czxid
                     await patience.sleep()
