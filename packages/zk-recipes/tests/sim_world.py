@@ -114,8 +114,8 @@ def chaos(
                     if lock.is_acquired or number % 3 != 2:
                         await lock.release()
         finally:
-            await lock.release()
             finished.append(number)
+            await lock.release()  # which may be cancelled, too
 
     async def trouble() -> None:
         """Cancel tasks and locks, and delete waiting nodes, as the seed wants."""
