@@ -8,7 +8,13 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 
 import pytest
-from data_world import FAULTS, CancelledByTestError, DataWorld, lose_next_commit
+from data_world import (
+    FAULTS,
+    CancelledByTestError,
+    DataWorld,
+    end_the_session_at_the_next_commit,
+    lose_next_commit,
+)
 from finding import finds
 from schedules import on_every_schedule
 from sim_world import Client
@@ -356,6 +362,64 @@ def test_a_timeout_is_a_total(seed: int) -> None:
         assert await drain(queue) == [b"1"]
 
     alone(body, seed)
+
+
+@pytest.mark.parametrize("fate", ["changed", "deleted"])
+def test_an_entry_that_is_touched_while_it_is_taken_is_not_given(fate: str) -> None:
+    async def body(queue: AsyncQueue, world: DataWorld) -> None:
+        client, server = world.clients[0], world.server
+        await queue.put(b"1")
+        await queue.put(b"2")
+        path = world.queue(PATH)[0]
+
+        def touch(what: str) -> None:
+            if what.startswith("commit"):
+                client.on_request = None
+                if fate == "changed":
+                    server.set(server.open_session(), path, b"other")
+                else:
+                    server.intrude(path)
+
+        client.on_request = touch
+        assert await drain(queue) == ([b"other", b"2"] if fate == "changed" else [b"2"])
+
+    alone(body)
+
+
+@pytest.mark.parametrize(
+    ("applied", "again", "is_there"),
+    [
+        pytest.param(False, False, True, id="still there"),
+        pytest.param(True, False, False, id="gone"),
+        pytest.param(True, True, False, id="gone, and another of its name"),
+    ],
+)
+def test_an_entry_is_proved_to_be_there_after_the_end_of_the_session(
+    applied: bool, again: bool, is_there: bool
+) -> None:
+    async def body(queue: AsyncQueue, world: DataWorld) -> None:
+        client, server = world.clients[0], world.server
+        await queue.put(b"1")
+        path, session = world.queue(PATH)[0], client.session_id
+        assert session is not None
+        end_the_session_at_the_next_commit(world, client, applied=applied)
+        if again:
+            world.sim.spawn(create_again(world, session, path), "stranger")
+        if is_there:
+            assert await queue.get() == b"1"
+        else:
+            with pytest.raises(UndecidedError) as undecided:
+                await queue.get()
+            assert undecided.value.data == b"1"
+        assert await drain(queue) == ([b"again"] if again else [])
+        assert server.is_over(session)
+
+    async def create_again(world: DataWorld, session: int, path: str) -> None:
+        while not world.server.is_over(session):
+            await world.sim.sleep(0.5)
+        world.server.create(world.server.open_session(), path, b"again")
+
+    alone(body)
 
 
 def test_what_is_read_while_the_session_lives_proves_nothing_of_an_undecided_get() -> None:
