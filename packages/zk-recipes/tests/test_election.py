@@ -296,6 +296,8 @@ def test_a_request_to_step_down_is_for_one_term() -> None:
         async with term:
             old = term.token
             assert await asker.request_step_down(token=old) is True
+            await world.sim.sleep(1)
+            assert term.should_step_down
         async with term:
             await world.sim.sleep(1)
             assert not term.should_step_down
@@ -307,6 +309,29 @@ def test_a_request_to_step_down_is_for_one_term() -> None:
             assert term.should_step_down
 
     world.run(body())
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_only_the_leader_of_many_candidates_is_asked_to_step_down(seed: int) -> None:
+    world = World(seed, 4)
+    led: list[bool] = []
+
+    async def stand(number: int) -> None:
+        async with election(world, number).lead() as term:
+            await world.sim.sleep(1)
+            led.append(term.should_step_down)
+
+    async def body() -> None:
+        async with election(world).lead() as term:
+            for number in (1, 2):
+                world.sim.spawn(stand(number), f"candidate {number}")
+            await world.sim.sleep(1)
+            assert await election(world, 3).request_step_down(term.token) is True
+            await world.sim.sleep(1)
+            assert term.should_step_down
+
+    world.run(body())
+    assert led == [False, False]
 
 
 def test_a_guard_outlives_a_request_to_step_down() -> None:

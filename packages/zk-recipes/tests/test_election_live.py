@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from zk_client import AsyncClient, Client
+from zk_client import AsyncClient, Client, SessionState
 from zk_recipes import AsyncElection, Election, LockLostError, LockTimeout, Term
 from zk_testing import EmbeddedServer
 from zk_testing.faults import FaultProxy
@@ -98,6 +98,21 @@ def test_a_leader_that_is_cut_off_is_told_before_the_next_one_leads(
             zk_faults.heal()
     with first.lead(PATIENCE) as term:
         assert term.is_leader
+
+
+def test_a_run_whose_function_did_not_hear_of_the_loss_says_so() -> None:
+    with EmbeddedServer() as server, Client(server.hosts, timeout=10.0) as client:
+        over = threading.Event()
+        client.add_listener(lambda state: over.set() if state is SessionState.EXPIRED else None)
+
+        def work() -> None:
+            session = client.session_id
+            assert session is not None
+            server.expire_session(session)
+            assert over.wait(PATIENCE)
+
+        with pytest.raises(LockLostError, match="while the function ran"):
+            Election(client, PATH).run(work)
 
 
 def test_a_leader_steps_down_when_it_is_asked(make_client: MakeClient) -> None:

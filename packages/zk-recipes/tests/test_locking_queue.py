@@ -180,6 +180,28 @@ def test_an_entry_of_a_dead_consumer_is_free_again() -> None:
     assert left_behind(world) == []
 
 
+def test_an_entry_that_was_lost_is_claimed_anew() -> None:
+    world = DataWorld(0, 1)
+    client = world.clients[0]
+
+    async def body() -> None:
+        queue = AsyncLockingQueue(client, PATH)
+        await queue.put(b"1")
+        assert await queue.get() == b"1"
+        first = queue.token
+        client.cut(20.0)
+        await world.sim.sleep(19.0)
+        assert not queue.is_held
+        assert await queue.get(10.0) == b"1"
+        assert queue.is_held and queue.token is not None and first is not None and queue.token > first
+        client.cut(9.5)
+        await world.sim.sleep(9.2)
+        assert not queue.is_held
+        assert await queue.release() is False, "it was held until its lease ended, and not until now"
+
+    world.finish(body())
+
+
 def test_consume_is_false_when_the_entry_is_gone() -> None:
     # K2: kazoo's consume says True.
     world = DataWorld()

@@ -217,6 +217,23 @@ def test_a_member_that_is_cut_off_fails_before_others_take_over() -> None:
     world.run(body(), clean=False)
 
 
+def test_nothing_is_worked_on_after_the_lease_has_ended() -> None:
+    world = World(0, 2)
+
+    async def body() -> None:
+        first, second = partitioner(world, 0), partitioner(world, 1)
+        assert await first.wait_for_acquire() and await second.wait_for_acquire()
+        assert first.acquired
+        # It stands still, and sees nothing of its loss but the time.
+        world.clients[0].freeze(12.0)
+        await world.sim.sleep(9.5)
+        assert not first.acquired and not first.release and list(first) == []
+        await first.finish()
+        await second.finish()
+
+    world.run(body(), clean=False)
+
+
 def test_a_finished_partitioner_leaves_nothing() -> None:
     world = World(0, 1)
     raised: list[int] = []

@@ -6,7 +6,7 @@ from collections import Counter as Tally
 from collections.abc import Callable, Coroutine, Sequence
 
 import pytest
-from data_world import IN_PEACE, CancelledByTestError, DataWorld
+from data_world import IN_PEACE, CancelledByTestError, DataWorld, lose_next_commit
 from finding import finds
 from schedules import on_every_schedule
 from sim_world import Client
@@ -261,6 +261,45 @@ def test_a_worker_is_told_that_its_job_is_lost_before_another_has_it() -> None:
         assert len(told) == 1, "told of the loss of a job that was completed"
 
     world.finish(body())
+
+
+def test_a_job_that_is_lost_in_a_session_that_lives_is_free_again() -> None:
+    kept = 0
+
+    async def body(world: DataWorld) -> None:
+        nonlocal kept
+        mine, other = (AsyncWorkQueue(client, PATH) for client in world.clients)
+        client, told = world.clients[0], world.sim.event()
+        await mine.put(b"1")
+        session = client.session_id
+        assert await mine.claim(on_lost=told.set) is not None
+        client.cut(9.05)  # the lease is over then, and the servers keep the session for a moment yet
+        await told.wait()
+        job = await other.claim(60.0)
+        assert job is not None and await job.complete()
+        kept += client.session_id == session
+
+    for seed in range(20):
+        world = DataWorld(seed)
+        world.finish(body(world))
+    assert kept
+
+
+def test_a_job_whose_completion_is_undecided_is_free_again() -> None:
+    async def body(queue: AsyncWorkQueue, world: DataWorld) -> None:
+        client = world.clients[0]
+        session = client.session_id
+        await queue.put(b"1")
+        job = await claimed(queue)
+        lose_next_commit(world, client)  # on its way: the job is not done
+        with pytest.raises(UndecidedError):
+            await job.complete()
+        assert not job.is_held
+        again = await claimed(AsyncWorkQueue(world.clients[1], PATH), 5.0)
+        assert again.id == job.id and client.session_id == session
+        assert await again.complete() is True
+
+    alone(body, results=False)
 
 
 def test_a_job_whose_block_ends_without_completing_it_is_free_again() -> None:
