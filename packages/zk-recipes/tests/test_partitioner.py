@@ -217,19 +217,29 @@ def test_a_member_that_is_cut_off_fails_before_others_take_over() -> None:
     world.run(body(), clean=False)
 
 
-def test_nothing_is_worked_on_after_the_lease_has_ended() -> None:
+@pytest.mark.parametrize("state", [PartitionState.ACQUIRED, PartitionState.RELEASE])
+def test_nothing_is_worked_on_after_the_lease_has_ended(state: PartitionState) -> None:
     world = World(0, 2)
+    client = world.clients[0]
 
     async def body() -> None:
-        first, second = partitioner(world, 0), partitioner(world, 1)
-        assert await first.wait_for_acquire() and await second.wait_for_acquire()
-        assert first.acquired
-        # It stands still, and sees nothing of its loss but the time.
-        world.clients[0].freeze(12.0)
+        first = await world.sim.spawn(join(), "first", home=client).join()
+        second = partitioner(world, 1)
+        if state is PartitionState.ACQUIRED:
+            await second.finish()
+        while first.state is not state:
+            await world.sim.sleep(0.1)
+        # It stands still, and nothing of it runs that could note that its time is over.
+        client.freeze(12.0)
         await world.sim.sleep(9.5)
-        assert not first.acquired and not first.release and list(first) == []
+        assert first.state is PartitionState.FAILURE and list(first) == []
         await first.finish()
         await second.finish()
+
+    async def join() -> AsyncSetPartitioner:
+        first = partitioner(world, 0)
+        await first.wait_for_acquire()
+        return first
 
     world.run(body(), clean=False)
 
