@@ -114,21 +114,19 @@ class DataWorld(World):
             self.sim.refute(f"left behind: {', '.join(leaks)}")
 
 
-def lose_next_commit(world: DataWorld, client: Client) -> None:
-    """Lose the next transaction of a client, with the connection, and let it give up looking before it is back."""
+def lose_next_commit(world: World, client: Client, *, applied: bool = False, absence: float = 1.0) -> None:
+    """Lose the next transaction of a client, or its reply, and let it give up looking before it is back."""
     core = client.zk.handler.core
     core.config = core.config._replace(resolve_timeout=0.05)
-
-    def lose(what: str) -> None:
-        if what.startswith("commit"):
-            client.on_request = None
-            client.cut(1.0)
-
-    client.on_request = lose
+    _lose(world, client, applied, absence)
 
 
-def end_the_session_at_the_next_commit(world: DataWorld, client: Client, *, applied: bool) -> None:
+def end_the_session_at_the_next_commit(world: World, client: Client, *, applied: bool) -> None:
     """Lose the next transaction of a client, or its reply, and cut it off until its session is over."""
+    _lose(world, client, applied, 40.0)
+
+
+def _lose(world: World, client: Client, applied: bool, absence: float) -> None:
     sim = world.sim
 
     def lose(what: str) -> None:
@@ -136,10 +134,10 @@ def end_the_session_at_the_next_commit(world: DataWorld, client: Client, *, appl
             return
         client.on_request = None
         if not applied:
-            client.cut(40.0)
+            client.cut(absence)
             return
         for connection in sim.world.network.connections_of(client.process):
             connection.deaf = True
-        sim.call_at(sim.now() + 0.05, lambda: client.cut(40.0))
+        sim.call_at(sim.now() + 0.05, lambda: client.cut(absence))
 
     client.on_request = lose

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from data_world import CancelledByTestError, DataWorld
+from data_world import CancelledByTestError, DataWorld, lose_next_commit
 from finding import finds
 from schedules import on_every_schedule
 from sim_world import World
@@ -147,6 +147,51 @@ def test_a_lost_reply_never_costs_a_durable_lease(seed: int) -> None:
         mine = lease(world, duration=600.0)
         assert await mine.acquire()
         assert mine.is_acquired
+
+    world.run(body(), clean=False)
+
+
+@pytest.mark.parametrize("applied", [False, True])
+def test_a_claim_of_which_nobody_heard_is_ours_at_once_and_not_waited_for(applied: bool) -> None:
+    world = World(0, 1)
+    client = world.clients[0]
+
+    async def body() -> None:
+        await client.port.ensure_path(HELD)
+        mine = lease(world, duration=600.0)
+        lose_next_commit(world, client, applied=applied)
+        assert await mine.acquire(timeout=10.0)
+        assert mine.is_acquired and len(claims(world)) == 1
+
+    world.run(body(), clean=False)
+
+
+@pytest.mark.parametrize("absence", [2.0, 2.5])
+def test_a_claim_of_ours_whose_time_is_over_is_not_the_lease(absence: float) -> None:
+    # The server keeps it for up to a second more: who is back by then has to wait, and claim anew.
+    async def body(world: World) -> None:
+        client = world.clients[0]
+        await client.port.ensure_path(HELD)
+        mine = lease(world, duration=3.0)
+        lose_next_commit(world, client, applied=True, absence=absence)
+        assert await mine.acquire(timeout=30.0)
+        assert mine.is_acquired
+
+    for seed in range(10):
+        world = World(seed, 1)
+        world.run(body(world), clean=False)
+
+
+def test_what_cannot_be_given_back_now_is_given_back_behind() -> None:
+    world = World(0, 2)
+
+    async def body() -> None:
+        mine, other = lease(world, duration=600.0), lease(world, 1)
+        assert await mine.acquire()
+        world.clients[0].cut(6.0)
+        await mine.release()
+        assert await other.acquire(timeout=60.0)
+        await other.release()
 
     world.run(body(), clean=False)
 

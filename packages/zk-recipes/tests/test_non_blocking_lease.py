@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from data_world import CancelledByTestError, DataWorld
+from data_world import CancelledByTestError, DataWorld, lose_next_commit
 from finding import finds
 from schedules import on_every_schedule, some
 from sim_world import World
@@ -160,6 +160,71 @@ def test_a_lost_reply_never_costs_the_lease(seed: int) -> None:
 
     world.run(body(), clean=False)
     assert world.server.stat(HOLDER) is not None
+
+
+@pytest.mark.parametrize("applied", [False, True])
+def test_a_claim_that_was_lost_is_made_anew_and_one_that_stands_is_ours(applied: bool) -> None:
+    # The second one: before it there is a claim of the same holder, which ends earlier.
+    world = World(0, 1)
+    client = world.clients[0]
+
+    async def body() -> None:
+        assert await lease(world).obtain()
+        await world.sim.sleep(5.0)
+        again = lease(world)
+        begun = DAY + timedelta(seconds=world.sim.now())
+        lose_next_commit(world, client, applied=applied)
+        assert await again.obtain()
+        data, _ = world.server.get(HOLDER)
+        written = datetime.fromisoformat(json.loads(data or b"")["end"])
+        assert again.end == written and written >= begun + timedelta(seconds=10)
+
+    world.run(body(), clean=False)
+
+
+def test_the_ensemble_agrees_before_a_claim_is_looked_up() -> None:
+    world = World(0, 1)
+    client = world.clients[0]
+    asked: list[str] = []
+
+    async def body() -> None:
+        assert await lease(world).obtain()
+        lose_next_commit(world, client, applied=True)
+        lose = client.on_request
+        assert lose is not None
+
+        def listen(what: str) -> None:
+            lose(what)
+            if client.on_request is None:
+                client.on_request = asked.append
+
+        client.on_request = listen
+        assert await lease(world).obtain()
+
+    world.run(body(), clean=False)
+    before = [earlier for earlier, what in pairwise(asked) if what == f"get {HOLDER}"]
+    assert before == ["commit "]
+
+
+def test_somebody_who_writes_beside_the_guard_is_not_overwritten() -> None:
+    world = World(0, 1)
+    client, server = world.clients[0], world.server
+    end = (DAY + HOUR).isoformat()
+    theirs = json.dumps({"version": 1, "holder": "stranger", "end": end}).encode()
+
+    def intrude(what: str) -> None:
+        if what.startswith("commit"):
+            client.on_request = None
+            server.set(server.open_session(), HOLDER, theirs)
+
+    async def body() -> None:
+        assert await lease(world, seconds=1.0).obtain()
+        await world.sim.sleep(2.0)
+        client.on_request = intrude
+        assert not await lease(world).obtain()
+        assert server.get(HOLDER)[0] == theirs
+
+    world.run(body(), clean=False)
 
 
 def test_claiming_does_not_wait_for_others() -> None:

@@ -15,21 +15,6 @@ from zk_wire import ConnectionLostError, CreateMode, CreateRequest, NodeExistsEr
 WITNESS = "/app/witness"
 
 
-def lose_the_reply(world: DataWorld, client: Client) -> None:
-    """Have the next transaction applied, and its client give up looking for what became of it."""
-    core = client.zk.handler.core
-    core.config = core.config._replace(resolve_timeout=0.05)
-
-    def lose(what: str) -> None:
-        if what.startswith("commit"):
-            client.on_request = None
-            for connection in world.sim.world.network.connections_of(client.process):
-                connection.deaf = True
-            world.sim.call_at(world.sim.now() + 0.05, lambda: client.cut(1.0))
-
-    client.on_request = lose
-
-
 async def settle(client: Client) -> int | None:
     """Create the witness; its creation zxid, if the server has told."""
     session = client.session_id
@@ -46,7 +31,7 @@ def test_a_witness_that_is_there_tells_that_all_was_applied() -> None:
 
     async def body() -> None:
         await client.port.ensure_path("/app")
-        lose_the_reply(world, client)
+        lose_next_commit(world, client, applied=True)
         czxid = await settle(client)
         stat = await client.port.exists(WITNESS)
         assert stat is not None and stat.czxid == czxid

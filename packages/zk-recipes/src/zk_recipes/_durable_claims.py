@@ -88,13 +88,15 @@ class DurableClaims:
                 if not names:
                     await self._create(patience, sent)
                     continue
-                if (mine := sent.get(names[0])) is not None and self._end(mine) > self._port.now():
+                if (mine := sent.get(names[0])) is not None:
                     node = join_path(self.parent, names[0])
                     stat = await patience.port.exists(node)
-                    if stat is not None:
-                        own = OwnNode(node, names[0], 0, stat.czxid, -1)
-                        return DurableClaim(self._port, self._path, own, "lease", until=self._end(mine))
-                    continue
+                    if stat is None:
+                        continue
+                    own = OwnNode(node, names[0], 0, stat.czxid, -1)
+                    claim = DurableClaim(self._port, self._path, own, "lease", until=self._end(mine))
+                    if claim.is_valid:  # the answer may have come later than its end
+                        return claim
                 if not blocking:
                     return None
                 await self._see_the_end(patience, join_path(self.parent, names[0]))
