@@ -114,11 +114,16 @@ class DataWorld(World):
             self.sim.refute(f"left behind: {', '.join(leaks)}")
 
 
-def lose_next_commit(world: World, client: Client, *, applied: bool = False, absence: float = 1.0) -> None:
-    """Lose the next transaction of a client, or its reply, and let it give up looking before it is back."""
+def lose_next_commit(
+    world: World, client: Client, *, applied: bool = False, absence: float = 1.0, kind: str = "commit"
+) -> None:
+    """Lose the next transaction of a client, or its reply, and let it give up looking before it is back.
+
+    kind: of the request, if it is to be another one.
+    """
     core = client.zk.handler.core
     core.config = core.config._replace(resolve_timeout=0.05)
-    _lose(world, client, applied, absence)
+    _lose(world, client, applied, absence, kind)
 
 
 def end_the_session_at_the_next_commit(world: World, client: Client, *, applied: bool) -> None:
@@ -126,11 +131,11 @@ def end_the_session_at_the_next_commit(world: World, client: Client, *, applied:
     _lose(world, client, applied, 40.0)
 
 
-def _lose(world: World, client: Client, applied: bool, absence: float) -> None:
+def _lose(world: World, client: Client, applied: bool, absence: float, kind: str = "commit") -> None:
     sim = world.sim
 
     def lose(what: str) -> None:
-        if not what.startswith("commit"):
+        if not what.startswith(kind):
             return
         client.on_request = None
         if not applied:

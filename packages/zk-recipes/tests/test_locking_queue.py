@@ -202,6 +202,24 @@ def test_an_entry_that_was_lost_is_claimed_anew() -> None:
     world.finish(body())
 
 
+def test_an_entry_released_without_a_connection_is_given_back_behind() -> None:
+    world = DataWorld(0, 2)
+
+    async def body() -> None:
+        mine, other = (AsyncLockingQueue(client, PATH) for client in world.clients)
+        await mine.put(b"1")
+        assert await mine.get() == b"1"
+        session = world.clients[0].session_id
+        world.clients[0].cut(4.0)
+        begun = world.sim.now()
+        assert await mine.release() is True
+        assert world.sim.now() - begun < 6.0
+        assert await other.get(20.0) == b"1" and world.clients[0].session_id == session
+        assert await other.consume()
+
+    world.finish(body())
+
+
 def test_consume_is_false_when_the_entry_is_gone() -> None:
     # K2: kazoo's consume says True.
     world = DataWorld()
