@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from data_world import end_the_session_at_the_next_commit, lose_next_commit
 from sim_world import PATH, TaskCancelled, World
 
 from zk_recipes import (
@@ -15,6 +16,7 @@ from zk_recipes import (
     LockUpgradeError,
     ReadWriteLock,
 )
+from zk_wire import ConnectionLostError, Outcome, SessionExpiredError
 
 
 def pair(world: World, client: int = 0) -> AsyncReadWriteLock:
@@ -266,3 +268,59 @@ def test_only_namings_that_tell_readers_from_writers_are_taken() -> None:
         AsyncReadLock(client, PATH, naming="go")
     with pytest.raises(ValueError, match="must be one of kazoo, curator"):
         ReadWriteLock(client, PATH, naming="java")
+
+
+def test_a_downgrade_that_was_lost_leaves_the_writer() -> None:
+    world = World(0, 2)
+    client = world.clients[0]
+
+    async def body() -> None:
+        mine = AsyncReadWriteLock(client, PATH)
+        await mine.write_lock.acquire()
+        lose_next_commit(world, client)
+        with pytest.raises(ConnectionLostError) as lost:
+            await mine.downgrade()
+        assert lost.value.outcome is Outcome.NOT_APPLIED
+        assert mine.write_lock.is_acquired and not mine.read_lock.is_acquired
+        await mine.downgrade()
+        assert mine.read_lock.is_acquired and not mine.write_lock.is_acquired
+        await mine.read_lock.release()
+
+    world.run(body())
+
+
+@pytest.mark.parametrize("applied", [True, False])
+def test_nothing_is_held_after_a_downgrade_of_which_nobody_knows(applied: bool) -> None:
+    world = World(0, 1)
+    client = world.clients[0]
+
+    async def body() -> None:
+        mine = AsyncReadWriteLock(client, PATH)
+        await mine.write_lock.acquire()
+        end_the_session_at_the_next_commit(world, client, applied=applied)
+        with pytest.raises((ConnectionLostError, SessionExpiredError)) as unknown:
+            await mine.downgrade()
+        assert unknown.value.outcome is Outcome.UNKNOWN
+        assert not mine.write_lock.is_acquired and not mine.read_lock.is_acquired
+        assert await mine.write_lock.acquire(timeout=60.0)
+        await mine.write_lock.release()
+
+    world.run(body())
+
+
+def test_a_downgrade_of_a_node_that_a_stranger_has_changed_is_refused() -> None:
+    world = World(0, 1)
+    client, server = world.clients[0], world.server
+
+    async def body() -> None:
+        mine = AsyncReadWriteLock(client, PATH)
+        await mine.write_lock.acquire()
+        (node,) = world.queue(PATH)
+        server.set(server.open_session(), node, b"a stranger's")
+        with pytest.raises(LockLostError, match="changed by a stranger"):
+            await mine.downgrade()
+        assert not mine.write_lock.is_acquired and not mine.read_lock.is_acquired
+        assert await mine.write_lock.acquire(timeout=5.0)
+        await mine.write_lock.release()
+
+    world.run(body())
